@@ -1,0 +1,95 @@
+"""Every setting of the two services: variable, default and meaning on one line each."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WebSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TUNING_FORK_WEB_", frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    data_dir: Path = Field(
+        Path(".data"), description="Where the database, tokens and uploads in transit live."
+    )
+    database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in the data directory.")
+    worker_url: str = Field("http://127.0.0.1:8001", description="Where the worker listens.")
+    worker_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token of the worker; empty means the one in the data directory."
+    )
+    public_url: str = Field(
+        "",
+        description="Address users reach the service under, if a proxy stands before it;.",
+    )
+    allowed_hosts: list[str] = Field(
+        [], description="Further Host names to answer to, besides loopback names and that of the public URL."
+    )
+    sign_in: Literal["required", "off"] = Field(
+        "required",
+        description="`off` lets anybody who reaches the service use it; refused on a non-loopback address.",
+    )
+    public_recommendations: bool = Field(
+        True, description="Answer `POST /api/v1/recommendations` without a key."
+    )
+    recommendations_per_minute: int = Field(
+        600, ge=0, description="Anonymous recommendations a minute and address; 0 means no limit."
+    )
+    max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest request body, uploads apart.")
+    max_upload_bytes: int = Field(200_000_000, ge=1024, description="Largest dataset upload.")
+    session_idle_hours: float = Field(
+        12, gt=0, description="A browser session ends after so many hours without a request."
+    )
+    session_days: float = Field(
+        14, gt=0, description="A browser session ends after so many days in any case."
+    )
+    login_link_hours: float = Field(24, gt=0, description="How long a login link can be used, once.")
+    api_key_days: float = Field(90, gt=0, description="How long a new API key is valid.")
+    sync_seconds: float = Field(
+        5, gt=0, description="Pause between two sweeps that copy run events from the worker."
+    )
+    stream_minutes: float = Field(
+        10, gt=0, description="A live stream is closed after so long; the browser opens the next."
+    )
+    webhook_url: str = Field("", description="Called with a JSON body when a run ends; empty means none.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level of the log lines."
+    )
+
+
+class WorkerSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TUNING_FORK_WORKER_", frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8001, ge=0, le=65535, description="Port to listen on.")
+    data_dir: Path = Field(Path(".data"), description="Where runs, datasets and models live.")
+    token: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer token callers must send; empty: the one in the data directory.",
+    )
+    models_dir: Path | None = Field(
+        None, description="Local models that runs may start from; default `models` in the data directory."
+    )
+    engine_module: str = Field("app.engine", description="Module started as one process per run.")
+    slots: int = Field(1, ge=1, le=64, description="Runs that may train at the same time.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where engines train.")
+    threads: int = Field(
+        0, ge=0, description="CPU threads per engine; 0 means all cores divided by the slots."
+    )
+    prepare_starter: bool = Field(True, description="Train the starter model at first start.")
+    cancel_grace_seconds: float = Field(
+        15, gt=0, description="Time an engine has to stop by itself before it is killed."
+    )
+    min_free_bytes: int = Field(
+        1_000_000_000, ge=0, description="A run is not started with less free disk than this."
+    )
+    max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest request body, uploads apart.")
+    max_upload_bytes: int = Field(200_000_000, ge=1024, description="Largest dataset.")
+    max_line_bytes: int = Field(1_000_000, ge=1024, description="Longest line of a dataset.")
+    max_log_bytes: int = Field(200_000_000, ge=1024, description="A run's log is cut at this size.")
+    allow_hub: bool = Field(True, description="Let runs load models from the Hugging Face hub.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level of the log lines."
+    )
