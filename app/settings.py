@@ -58,6 +58,9 @@ class WebSettings(BaseSettings):
         "info", description="Least level of the log lines."
     )
 
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{(self.data_dir / 'tuning-fork.db').resolve()}"
+
 
 class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TUNING_FORK_WORKER_", frozen=True, extra="forbid")

@@ -1,0 +1,152 @@
+"""The tables: who may come in, what was asked and answered, and what is trained."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.advisor.recommendation import Recommendation
+from app.database import Base, Document, now
+from app.protocol import DatasetSummary, Happening, Method, RunSpec, RunState
+
+
+class LoginToken(Base):
+    """A link that signs in one browser, once. Only its hash is kept."""
+
+    __tablename__ = "login_tokens"
+
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class BrowserSession(Base):
+    __tablename__ = "browser_sessions"
+
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    last_seen_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+
+
+class ApiKey(Base):
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """Eight characters, part of the key itself: `tf_<id>_<secret>`."""
+    name: Mapped[str]
+    hash: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Assessment(Base):
+    __tablename__ = "assessments"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(default="")
+    weights: Mapped[dict[str, float]] = mapped_column(Document(dict[str, float]), default=dict)
+    """Factor weights as given; empty means the rulebook's own."""
+    rulebook_version: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now)
+
+    answers: Mapped[list["StoredAnswer"]] = relationship(
+        cascade="all, delete-orphan", order_by="StoredAnswer.question", lazy="selectin"
+    )
+    milestones: Mapped[list["Milestone"]] = relationship(
+        cascade="all, delete-orphan", order_by="Milestone.number", lazy="selectin"
+    )
+
+
+class StoredAnswer(Base):
+    __tablename__ = "answers"
+
+    assessment_id: Mapped[UUID] = mapped_column(
+        ForeignKey("assessments.id", ondelete="CASCADE"), primary_key=True
+    )
+    question: Mapped[str] = mapped_column(primary_key=True)
+    answer: Mapped[Any] = mapped_column(Document(Any), nullable=True)
+    """In the wire form of the API: a choice, a quantity, `not_applicable`, null, or an object with a note."""
+    revision: Mapped[int] = mapped_column(default=1)
+    updated_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Milestone(Base):
+    """A frozen recommendation: answers, weights, rulebook and result together, never recomputed."""
+
+    __tablename__ = "milestones"
+    __table_args__ = (Index("uq_milestones_assessment_id_number", "assessment_id", "number", unique=True),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    assessment_id: Mapped[UUID] = mapped_column(ForeignKey("assessments.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    rulebook_version: Mapped[str]
+    rulebook_checksum: Mapped[str]
+    answers: Mapped[dict[str, Any]] = mapped_column(Document(dict[str, Any]))
+    weights: Mapped[dict[str, float]] = mapped_column(Document(dict[str, float]))
+    recommendation: Mapped[Recommendation] = mapped_column(Document(Recommendation))
+
+
+class Dataset(Base):
+    """A file the user brought; the worker holds its rows under the same hash."""
+
+    __tablename__ = "datasets"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    sha256: Mapped[str] = mapped_column(index=True)
+    summary: Mapped[DatasetSummary] = mapped_column(Document(DatasetSummary))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Run(Base):
+    __tablename__ = "runs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    spec: Mapped[RunSpec] = mapped_column(Document(RunSpec))
+    state: Mapped[RunState] = mapped_column(index=True, default=RunState.REQUESTED)
+    detail: Mapped[str | None]
+    assessment_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("assessments.id", ondelete="SET NULL"), index=True
+    )
+    milestone_id: Mapped[UUID | None] = mapped_column(ForeignKey("milestones.id", ondelete="SET NULL"))
+    stage: Mapped[int] = mapped_column(default=1)
+    stages: Mapped[int] = mapped_column(default=1)
+    starts_from: Mapped[UUID | None] = mapped_column(index=True)
+    advised: Mapped[Method | None]
+    """What the recommendation said when this run was launched."""
+    override_reason: Mapped[str | None]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    last_seq: Mapped[int] = mapped_column(default=0)
+    steps_done: Mapped[int] = mapped_column(default=0)
+    total_steps: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    accepted_at: Mapped[datetime | None]
+    """When the worker first had it; until then the sweep repeats the launch."""
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    notified_at: Mapped[datetime | None]
+    """When the webhook about its end was delivered."""
+
+    @property
+    def kind(self) -> str:
+        return self.spec.recipe.kind
+
+
+class Report(Base):
+    """A run event as copied from the worker. Copying twice changes nothing: the key decides."""
+
+    __tablename__ = "reports"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[float]
+    kind: Mapped[str] = mapped_column(index=True)
+    what: Mapped[Happening] = mapped_column(Document(Happening))
