@@ -1,5 +1,6 @@
 """The tables exist on both engines, come and go with migrations, and keep what they are given."""
 
+import re
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_migrations_go_down_to_nothing_and_up_again(tmp_path):
 
 def test_versions_do_not_import_the_app():
     for version in Path("alembic/versions").glob("*.py"):
-        assert "app." not in version.read_text().replace("op.", ""), version
+        assert not re.search(r"^\s*(from|import) app", version.read_text(), re.MULTILINE), version
 
 
 def test_a_run_comes_back_with_its_spec_its_state_and_its_time_zone(database):
@@ -103,7 +104,10 @@ def test_deleting_an_assessment_takes_its_answers_and_leaves_its_runs(database):
 
 def test_an_answer_that_is_unknown_comes_back_as_unknown(database):
     assessment = Assessment(name="Legal", rulebook_version="1.0.0")
-    assessment.answers = [StoredAnswer(question="O1", answer=None), StoredAnswer(question="C1", answer={"gpus": 2})]
+    assessment.answers = [
+        StoredAnswer(question="O1", answer=None),
+        StoredAnswer(question="C1", answer={"gpus": 2}),
+    ]
     with database.writing() as session:
         session.add(assessment)
         session.commit()
