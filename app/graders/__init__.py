@@ -1,0 +1,1 @@
+"""How an answer is scored (`grading`), and how two models' scores are compared (`comparison`)."""

@@ -1,0 +1,91 @@
+"""JSON over HTTP, the same way in web and worker: bodies read strictly, failures told as problem+json."""
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from fastapi import Request, Response, params
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+
+from app.errors import InvalidInput, Problem, TuningForkError, WrongMediaType
+from app.strict_json import strict_loads
+
+MOST_PROBLEMS = 200
+
+
+class StrictRoute(APIRoute):
+    """A route whose JSON body has passed `strict_loads` before the framework sees it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        expects_body = self.body_field and not isinstance(self.body_field.field_info, params.Form)
+
+        async def read_strictly(request: Request) -> Response:
+            if expects_body and (body := await request.body()):
+                if not _is_json(request):
+                    raise WrongMediaType("Send the body as JSON, with `Content-Type: application/json`.")
+                request = _Read(request, strict_loads(body))
+            return await handle(request)
+
+        return read_strictly
+
+
+class _Read(Request):
+    """A request whose body has been read and parsed already."""
+
+    def __init__(self, request: Request, value: Any) -> None:
+        super().__init__(request.scope, request.receive)
+        self._value = value
+        self._body = b"read"
+
+    async def json(self) -> Any:
+        return self._value
+
+
+def problem_response(error: TuningForkError, request_id: str | None = None) -> JSONResponse:
+    """RFC 9457; `error` names the class, so that a client can raise it again on its side."""
+    content: dict[str, Any] = {
+        "type": "about:blank",
+        "title": (type(error).__doc__ or type(error).__name__).strip(),
+        "status": error.status,
+        "detail": error.sentence,
+        "error": error.name,
+        "problems": [problem.model_dump() for problem in error.problems],
+    }
+    if request_id:
+        content["request_id"] = request_id
+    return JSONResponse(content, status_code=error.status, media_type="application/problem+json")
+
+
+def invalid_input(error: RequestValidationError) -> InvalidInput:
+    """The framework's complaints in our words; what was sent is never echoed."""
+    problems = tuple(problems_of(error.errors()))
+    count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+    return InvalidInput(f"The request has {count}.", problems[:MOST_PROBLEMS])
+
+
+def problems_of(complaints: Iterable[Any]) -> Iterable[Problem]:
+    for complaint in complaints:
+        yield Problem(where=_where(complaint["loc"]), what=_what(complaint))
+
+
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _where(place: tuple[Any, ...]) -> str:
+    parts = [_printable(part) for part in place if part not in ("body", "query", "path", "header")]
+    return ".".join(parts) or "body"
+
+
+def _printable(part: Any) -> str:
+    return ascii(part)[1:-1][:80] if isinstance(part, str) else str(part)
+
+
+def _what(complaint: Any) -> str:
+    if complaint["type"] == "union_tag_invalid":
+        return f"{complaint['ctx']['discriminator']} must be one of {complaint['ctx']['expected_tags']}"
+    said = str(complaint["msg"]).removeprefix("Value error, ")
+    return said.encode("utf-8", "replace").decode()[:500]
