@@ -6,6 +6,7 @@ TuningForkError                 500
 ├── NotSignedIn                 401
 ├── Refused                     403
 ├── NotFound                    404
+├── NotAllowed                  405
 ├── Conflict                    409
 ├── Gone                        410
 ├── TooLarge                    413
@@ -72,6 +73,12 @@ class NotFound(TuningForkError):
     """There is nothing here: it may have been deleted, or the address may be mistyped."""
 
     status = 404
+
+
+class NotAllowed(TuningForkError):
+    """This address does not take that kind of request."""
+
+    status = 405
 
 
 class Conflict(TuningForkError):

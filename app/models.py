@@ -134,10 +134,23 @@ class Run(Base):
     ended_at: Mapped[datetime | None]
     notified_at: Mapped[datetime | None]
     """When the webhook about its end was delivered."""
+    notify_attempts: Mapped[int] = mapped_column(default=0, server_default="0")
 
     @property
     def kind(self) -> str:
         return self.spec.recipe.kind
+
+
+class Removal(Base):
+    """Something deleted here that the worker has not confirmed yet; the sweep asks until it has."""
+
+    __tablename__ = "removals"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    """A run id or a dataset's hash, as the worker knows it."""
+    kind: Mapped[str]
+    """`run` or `dataset`."""
+    requested_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Report(Base):

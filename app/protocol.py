@@ -1,13 +1,32 @@
 """What web, worker and engine say to each other: what to train, what happened, and how it stands."""
 
+import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 RunId = Annotated[UUID, Field(strict=False)]
+
+INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+"""Unicode categories: control, formatting (direction changes, zero width), surrogates, private use, separators."""
+
+
+def _plain(text: str) -> str:
+    """Names are compared by eye: nothing invisible in them, and one spelling of each letter."""
+    unwanted = next((c for c in text if unicodedata.category(c) in INVISIBLE), None)
+    if unwanted:
+        raise ValueError(f"a name cannot hold the invisible character U+{ord(unwanted):04X}; remove it")
+    return unicodedata.normalize("NFC", text)
+
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=120),
+    AfterValidator(_plain),
+]
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -222,7 +241,7 @@ class EvaluationPlan(Message):
 class RunSpec(Message):
     """Everything a run depends on. Two runs with equal specs differ only by chance."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=120)]
+    name: Name
     model: ModelRef
     starts_from: RunId | None = None
     """A run whose model this one goes on training; `model` then names that run's own start."""

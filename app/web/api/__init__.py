@@ -1,0 +1,1 @@
+"""The REST API: the same nouns as the pages, in the same order."""

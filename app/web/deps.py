@@ -1,0 +1,120 @@
+"""What a route may ask for: a session, the settings, the rulebook, the worker, a row or 404, a rendered page."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request, Response
+from fastapi.templating import Jinja2Templates
+from sqlalchemy.orm import Session
+
+from app import __version__, runs
+from app.advisor.rulebook import Rulebook
+from app.database import Database
+from app.errors import NotFound
+from app.models import Assessment, Dataset, Run
+from app.settings import WebSettings
+from app.web.security import Limiter
+from app.worker_client import WorkerClient
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that create_app wired, for as long as the service lives."""
+
+    settings: WebSettings
+    database: Database
+    rulebook: Rulebook
+    worker: WorkerClient
+    templates: Jinja2Templates
+    sweep: runs.Sweep
+    limiter: Limiter
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set on the shutdown signal: live streams end themselves, since an open one would block the exit."""
+
+
+async def parts(request: Request) -> Parts:
+    found: Parts = request.app.state.parts
+    return found
+
+
+PartsDep = Annotated[Parts, Depends(parts)]
+
+
+async def settings(parts: PartsDep) -> WebSettings:
+    return parts.settings
+
+
+async def database(parts: PartsDep) -> Database:
+    return parts.database
+
+
+async def rulebook(parts: PartsDep) -> Rulebook:
+    return parts.rulebook
+
+
+async def worker(parts: PartsDep) -> WorkerClient:
+    return parts.worker
+
+
+async def sweep(parts: PartsDep) -> runs.Sweep:
+    return parts.sweep
+
+
+SettingsDep = Annotated[WebSettings, Depends(settings)]
+DatabaseDep = Annotated[Database, Depends(database)]
+RulebookDep = Annotated[Rulebook, Depends(rulebook)]
+WorkerDep = Annotated[WorkerClient, Depends(worker)]
+SweepDep = Annotated[runs.Sweep, Depends(sweep)]
+
+
+def session(request: Request, database: DatabaseDep) -> Iterator[Session]:
+    """One transaction a request, committed before the answer leaves."""
+    begin = database.reading if request.method in ("GET", "HEAD") else database.writing
+    with begin() as session, session.begin():
+        yield session
+
+
+SessionDep = Annotated[Session, Depends(session, scope="function")]
+
+
+def assessment(assessment_id: UUID, session: SessionDep) -> Assessment:
+    found = session.get(Assessment, assessment_id)
+    if found is None:
+        raise NotFound("There is no assessment here: it may have been deleted.")
+    return found
+
+
+def dataset(dataset_id: UUID, session: SessionDep) -> Dataset:
+    found = session.get(Dataset, dataset_id)
+    if found is None:
+        raise NotFound("There is no dataset here: it may have been deleted.")
+    return found
+
+
+def run(run_id: UUID, request: Request, sweep: SweepDep, session: SessionDep) -> Run:
+    """Looking at a run brings its copy up to date first; the session has not begun its transaction yet."""
+    if request.method in ("GET", "HEAD"):
+        sweep.look(run_id)
+    found = session.get(Run, run_id)
+    if found is None:
+        raise NotFound("There is no run here: it may have been deleted.")
+    return found
+
+
+AssessmentDep = Annotated[Assessment, Depends(assessment)]
+DatasetDep = Annotated[Dataset, Depends(dataset)]
+RunDep = Annotated[Run, Depends(run)]
+
+
+def render(request: Request, name: str, status_code: int = 200, **context: object) -> Response:
+    parts: Parts = request.app.state.parts
+    always = {
+        "version": __version__,
+        "rulebook_version": parts.rulebook.version,
+        "worker_away": parts.sweep.worker_away is not None,
+        "signed_in": request.state.principal is not None,
+    }
+    return parts.templates.TemplateResponse(request, name, always | context, status_code=status_code)

@@ -1,0 +1,181 @@
+"""The worker as seen from the web: one method per thing it can be asked, and one place where its failures change language."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, TypeVar
+from uuid import UUID
+
+import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from app.errors import BY_NAME, NotFound, Problem, TuningForkError, WorkerAway
+from app.protocol import (
+    Artifact,
+    DatasetRef,
+    DatasetSummary,
+    EventPage,
+    GradeRequest,
+    ModelSummary,
+    Outcome,
+    RunSpec,
+    RunStatus,
+    WorkerHealth,
+)
+
+T = TypeVar("T")
+
+QUICK = httpx.Timeout(10, connect=3)
+UPLOAD = httpx.Timeout(120, connect=3)
+"""The worker answers an upload only after it has read and judged every row."""
+
+JSON = {"content-type": "application/json"}
+
+STATUSES: TypeAdapter[list[RunStatus]] = TypeAdapter(list[RunStatus])
+SUMMARIES: TypeAdapter[list[DatasetSummary]] = TypeAdapter(list[DatasetSummary])
+MODELS: TypeAdapter[list[ModelSummary]] = TypeAdapter(list[ModelSummary])
+ARTIFACTS: TypeAdapter[list[Artifact]] = TypeAdapter(list[Artifact])
+OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
+
+
+class Refusal(BaseModel):
+    """The worker's problem+json, as far as it is raised again here."""
+
+    error: str
+    detail: str
+    problems: list[Problem] = []
+
+
+class WorkerClient:
+    def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
+        if not token:
+            raise ValueError("the worker's token is empty; set TUNING_FORK_WEB_WORKER_TOKEN")
+        self.url = url
+        self._http = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=QUICK,
+            transport=transport,
+            follow_redirects=False,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=40, max_keepalive_connections=10, keepalive_expiry=30),
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def health(self) -> WorkerHealth:
+        return _read(TypeAdapter(WorkerHealth), self._ask("GET", "/health"))
+
+    def runs(self) -> list[RunStatus]:
+        return _read(STATUSES, self._ask("GET", "/runs"))
+
+    def put_run(self, run_id: UUID, spec: RunSpec) -> RunStatus:
+        body = spec.model_dump_json(by_alias=True).encode()
+        return _read(TypeAdapter(RunStatus), self._ask("PUT", f"/runs/{run_id}", content=body, headers=JSON))
+
+    def run(self, run_id: UUID) -> RunStatus:
+        return _read(TypeAdapter(RunStatus), self._ask("GET", f"/runs/{run_id}"))
+
+    def events(self, run_id: UUID, after: int, limit: int = 1000) -> EventPage:
+        page = self._ask("GET", f"/runs/{run_id}/events", params={"after": after, "limit": limit})
+        return _read(TypeAdapter(EventPage), page)
+
+    def cancel(self, run_id: UUID) -> RunStatus:
+        return _read(TypeAdapter(RunStatus), self._ask("POST", f"/runs/{run_id}/cancel"))
+
+    def delete_run(self, run_id: UUID) -> None:
+        self._forget(f"/runs/{run_id}")
+
+    def artifacts(self, run_id: UUID) -> list[Artifact]:
+        return _read(ARTIFACTS, self._ask("GET", f"/runs/{run_id}/artifacts"))
+
+    @contextmanager
+    def artifact(self, run_id: UUID, name: str) -> Iterator[httpx.Response]:
+        """The open answer; its bytes are read with `parts`. `name` must come from `artifacts`."""
+        with reaching_the_worker(), self._http.stream("GET", f"/runs/{run_id}/artifacts/{name}") as answer:
+            if answer.is_error:
+                answer.read()
+            _refuse_errors(answer)
+            yield answer
+
+    def log(self, run_id: UUID, tail: int = 200) -> str:
+        return self._ask("GET", f"/runs/{run_id}/log", params={"tail": tail}).text
+
+    def put_dataset(self, sha256: str, rows: IO[bytes]) -> DatasetSummary:
+        answer = self._ask(
+            "PUT",
+            f"/datasets/{sha256}",
+            content=iter(lambda: rows.read(1 << 16), b""),
+            headers={"content-type": "application/jsonl"},
+            timeout=UPLOAD,
+        )
+        return _read(TypeAdapter(DatasetSummary), answer)
+
+    def datasets(self) -> list[DatasetSummary]:
+        return _read(SUMMARIES, self._ask("GET", "/datasets"))
+
+    def dataset(self, ref: DatasetRef) -> DatasetSummary:
+        name = ref.sha256 if ref.kind == "uploaded" else ref.name
+        return _read(TypeAdapter(DatasetSummary), self._ask("GET", f"/datasets/{name}"))
+
+    def delete_dataset(self, sha256: str) -> None:
+        self._forget(f"/datasets/{sha256}")
+
+    def models(self) -> list[ModelSummary]:
+        return _read(MODELS, self._ask("GET", "/models"))
+
+    def grade(self, request: GradeRequest) -> Outcome:
+        body = request.model_dump_json(by_alias=True).encode()
+        return _read(OUTCOME, self._ask("POST", "/grade", content=body, headers=JSON))
+
+    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own words
+        with reaching_the_worker():
+            answer = self._http.request(method, path, **more)
+        _refuse_errors(answer)
+        return answer
+
+    def _forget(self, path: str) -> None:
+        """Deleting twice is deleting once."""
+        try:
+            self._ask("DELETE", path)
+        except NotFound:
+            return
+
+
+@contextmanager
+def reaching_the_worker() -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise WorkerAway("The worker did not answer in time. Runs already on it go on.") from error
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        raise WorkerAway from error
+
+
+def _refuse_errors(answer: httpx.Response) -> None:
+    """Raise the worker's refusal again under its own class; what is not its refusal is its absence."""
+    if answer.is_success:
+        return
+    if answer.status_code in (401, 403):
+        raise WorkerAway(
+            "The worker refused the web's token; give both services the same one (TUNING_FORK_WORKER_TOKEN)."
+        )
+    try:
+        refusal = Refusal.model_validate_json(answer.content)
+    except ValidationError:
+        raise WorkerAway(
+            f"Something other than the worker answers at its address (status {answer.status_code})."
+        ) from None
+    error = BY_NAME.get(refusal.error, TuningForkError)
+    if error.status >= 500:
+        raise WorkerAway(f"The worker could not do this: {refusal.detail}")
+    raise error(refusal.detail, tuple(refusal.problems))
+
+
+def _read(adapter: TypeAdapter[T], answer: httpx.Response) -> T:
+    try:
+        return adapter.validate_json(answer.content)
+    except ValidationError as error:
+        raise WorkerAway(
+            "The worker's answer could not be read; are web and worker of the same version?"
+        ) from error
