@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 RunId = Annotated[UUID, Field(strict=False)]
 
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-"""Unicode categories: control, formatting (direction changes, zero width), surrogates, private use, separators."""
+"""Unicode categories: control, formatting (direction, zero width), surrogates, private use, separators."""
 
 
 def _plain(text: str) -> str:

@@ -37,6 +37,9 @@ class WebSettings(BaseSettings):
     recommendations_per_minute: int = Field(
         600, ge=0, description="Anonymous recommendations a minute and address; 0 means no limit."
     )
+    logins_per_minute: int = Field(
+        30, ge=0, description="Tries to sign in a minute and address; 0 means no limit."
+    )
     max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest request body, uploads apart.")
     max_upload_bytes: int = Field(200_000_000, ge=1024, description="Largest dataset upload.")
     session_idle_hours: float = Field(
@@ -50,6 +53,10 @@ class WebSettings(BaseSettings):
     sync_seconds: float = Field(
         5, gt=0, description="Pause between two sweeps that copy run events from the worker."
     )
+    lost_run_seconds: float = Field(
+        60, ge=0, description="A run the worker had and no longer knows is called failed after so long."
+    )
+    max_live_runs: int = Field(20, ge=1, description="Runs that may wait or train at the same time.")
     stream_minutes: float = Field(
         10, gt=0, description="A live stream is closed after so long; the browser opens the next."
     )

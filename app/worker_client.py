@@ -89,14 +89,15 @@ class WorkerClient:
     def artifacts(self, run_id: UUID) -> list[Artifact]:
         return _read(ARTIFACTS, self._ask("GET", f"/runs/{run_id}/artifacts"))
 
-    @contextmanager
-    def artifact(self, run_id: UUID, name: str) -> Iterator[httpx.Response]:
-        """The open answer; its bytes are read with `parts`. `name` must come from `artifacts`."""
-        with reaching_the_worker(), self._http.stream("GET", f"/runs/{run_id}/artifacts/{name}") as answer:
+    def artifact(self, run_id: UUID, name: str) -> Iterator[bytes]:
+        """The file in parts; `name` must come from `artifacts`. Refusals are raised before the first part."""
+        with reaching_the_worker():
+            asked = self._http.build_request("GET", f"/runs/{run_id}/artifacts/{name}")
+            answer = self._http.send(asked, stream=True)
             if answer.is_error:
                 answer.read()
-            _refuse_errors(answer)
-            yield answer
+        _refuse_errors(answer)
+        return _parts(answer)
 
     def log(self, run_id: UUID, tail: int = 200) -> str:
         return self._ask("GET", f"/runs/{run_id}/log", params={"tail": tail}).text
@@ -128,7 +129,7 @@ class WorkerClient:
         body = request.model_dump_json(by_alias=True).encode()
         return _read(OUTCOME, self._ask("POST", "/grade", content=body, headers=JSON))
 
-    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own words
+    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         with reaching_the_worker():
             answer = self._http.request(method, path, **more)
         _refuse_errors(answer)
@@ -150,6 +151,14 @@ def reaching_the_worker() -> Iterator[None]:
         raise WorkerAway("The worker did not answer in time. Runs already on it go on.") from error
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         raise WorkerAway from error
+
+
+def _parts(answer: httpx.Response) -> Iterator[bytes]:
+    try:
+        with reaching_the_worker():
+            yield from answer.iter_bytes(1 << 16)
+    finally:
+        answer.close()
 
 
 def _refuse_errors(answer: httpx.Response) -> None:

@@ -31,6 +31,8 @@ class Parts:
     templates: Jinja2Templates
     sweep: runs.Sweep
     limiter: Limiter
+    """Of anonymous recommendations."""
+    login_limiter: Limiter
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set on the shutdown signal: live streams end themselves, since an open one would block the exit."""
 

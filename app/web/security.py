@@ -58,9 +58,7 @@ def sign_in(session: Session, settings: WebSettings, token: str, previous: str |
     sign_out(session, previous)
     session.execute(delete(BrowserSession).where(BrowserSession.expires_at < now()))
     secret = secrets.token_urlsafe(32)
-    session.add(
-        BrowserSession(hash=_hash(secret), expires_at=now() + timedelta(days=settings.session_days))
-    )
+    session.add(BrowserSession(hash=_hash(secret), expires_at=now() + timedelta(days=settings.session_days)))
     return secret
 
 
@@ -111,9 +109,7 @@ def note_key(session: Session, given: str) -> None:
         row.last_used_at = now()
 
 
-def recognise_session(
-    session: Session, settings: WebSettings, secret: str
-) -> tuple[Principal | None, bool]:
+def recognise_session(session: Session, settings: WebSettings, secret: str) -> tuple[Principal | None, bool]:
     """The principal or None, and whether its last visit should be noted."""
     row = session.get(BrowserSession, _hash(secret))
     idle = timedelta(hours=settings.session_idle_hours)
@@ -163,7 +159,7 @@ def local_path(given: str | None, otherwise: str = "/home") -> str:
     """Where to go after signing in: a path on this site, whatever was asked for."""
     if given and re.fullmatch(r"/(?![/\\])[!-\[\]-~]{0,2000}", given):
         return given
-    return "/" if given == "/" else otherwise
+    return otherwise
 
 
 class Limiter:
@@ -175,4 +171,6 @@ class Limiter:
 
     def take(self, address: str) -> None:
         if self._item and not self._windows.hit(self._item, address):
-            raise RateLimited(f"More than {self._item.amount} requests a minute; wait a minute and try again.")
+            raise RateLimited(
+                f"More than {self._item.amount} requests a minute; wait a minute and try again."
+            )

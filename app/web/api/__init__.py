@@ -1,1 +1,17 @@
 """The REST API: the same nouns as the pages, in the same order."""
+
+from app.web.api import assessments, datasets, health, questionnaire, recommendations, runs, worker
+
+ROUTERS = [
+    questionnaire.router,
+    recommendations.router,
+    assessments.router,
+    runs.router,
+    worker.router,
+]
+
+UPLOADS = datasets.router
+"""Takes larger bodies than the others."""
+
+HEALTH = health.router
+"""Outside the API's prefix, where load balancers look."""

@@ -1,1 +1,27 @@
 """Pages for people: one module per noun."""
+
+from app.web.pages import (
+    assessments,
+    datasets,
+    help,
+    home,
+    landing,
+    launch,
+    login,
+    runs,
+    settings,
+)
+
+ROUTERS = [
+    landing.router,
+    login.router,
+    home.router,
+    assessments.router,
+    launch.router,
+    runs.router,
+    settings.router,
+    help.router,
+]
+
+UPLOADS = datasets.router
+"""Takes larger bodies than the others."""

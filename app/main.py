@@ -1,0 +1,156 @@
+"""The web service: create_app(settings) wires everything, nothing else does."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from os import PathLike, stat_result
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.types import Scope
+
+from app import __version__
+from app.advisor.rulebook import Rulebook
+from app.database import Database
+from app.errors import InvalidInput, TuningForkError
+from app.migrations import require_head
+from app.runs import Sweep
+from app.settings import WebSettings
+from app.web import api, pages
+from app.web.deps import Parts
+from app.web.envelope import Envelope
+from app.web.guard import Guard
+from app.web.security import LOOPBACK, Limiter
+from app.web.tell import tell
+from app.worker_client import WorkerClient
+
+APP = Path(__file__).parent
+ROOT = APP.parent
+
+FORM_OVERHEAD = 65_536
+"""A browser wraps an uploaded file in so much at most."""
+
+
+def create_app(settings: WebSettings, worker_transport: httpx.BaseTransport | None = None) -> FastAPI:
+    check_access(settings)
+    parts = _parts(settings, worker_transport)
+    app = FastAPI(
+        title="Tuning Fork",
+        version=__version__,
+        summary="SFT or GRPO? Advice with evidence, and the training run that follows from it.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        max_body_size=settings.max_body_bytes,
+        form_limits={"max_fields": 1000, "max_files": 4, "max_part_size": settings.max_body_bytes},
+        lifespan=_lifespan,
+        middleware=[
+            Middleware(Envelope, settings=settings),
+            Middleware(Guard, settings=settings, database=parts.database),
+        ],
+        exception_handlers=dict.fromkeys(
+            (TuningForkError, RequestValidationError, HTTPException, SQLAlchemyError), _answer
+        ),
+    )
+    app.state.parts = parts
+    app.mount("/static", VersionedFiles(directory=ROOT / "static"), name="static")
+    _include_routers(app, settings)
+    return app
+
+
+def check_access(settings: WebSettings) -> None:
+    if settings.sign_in == "off" and settings.host not in LOOPBACK:
+        raise InvalidInput(
+            f"Listening on {settings.host} without signing in would let anybody on the network launch "
+            "training: set TUNING_FORK_WEB_SIGN_IN=required, or TUNING_FORK_WEB_HOST=127.0.0.1."
+        )
+
+
+def read_rulebook() -> Rulebook:
+    files = sorted((APP / "advisor" / "rulebook").glob("*.toml"))
+    return Rulebook.parse({file.name: file.read_text(encoding="utf-8") for file in files})
+
+
+def worker_token(settings: WebSettings) -> str:
+    """The setting, or the file that both services share where they run on one machine."""
+    given = settings.worker_token.get_secret_value()
+    shared = settings.data_dir / "worker-token"
+    if given:
+        return given
+    if shared.exists():
+        return shared.read_text(encoding="utf-8").strip()
+    raise InvalidInput(
+        f"There is no worker token: set TUNING_FORK_WEB_WORKER_TOKEN to the worker's, or share {shared} with it."
+    )
+
+
+def _parts(settings: WebSettings, worker_transport: httpx.BaseTransport | None) -> Parts:
+    rulebook = read_rulebook()
+    worker = WorkerClient(settings.worker_url, worker_token(settings), worker_transport)
+    database = Database(settings.resolved_database_url())
+    require_head(database)
+    templates = Environment(
+        loader=FileSystemLoader(ROOT / "templates"), autoescape=True, undefined=StrictUndefined
+    )
+    return Parts(
+        settings=settings,
+        database=database,
+        rulebook=rulebook,
+        worker=worker,
+        templates=Jinja2Templates(env=templates),
+        sweep=Sweep(settings, database, worker),
+        limiter=Limiter(settings.recommendations_per_minute),
+        login_limiter=Limiter(settings.logins_per_minute),
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    parts: Parts = app.state.parts
+    parts.sweep.start()
+    yield
+    parts.stopping.set()
+    parts.sweep.stop()
+    parts.worker.close()
+    parts.database.close()
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    return tell(request, error)
+
+
+def _include_routers(app: FastAPI, settings: WebSettings) -> None:
+    for router in api.ROUTERS:
+        app.include_router(router, prefix="/api/v1")
+    app.include_router(api.UPLOADS, prefix="/api/v1", max_body_size=settings.max_upload_bytes)
+    for router in pages.ROUTERS:
+        app.include_router(router, include_in_schema=False)
+    app.include_router(
+        pages.UPLOADS, include_in_schema=False, max_body_size=settings.max_upload_bytes + FORM_OVERHEAD
+    )
+
+
+class VersionedFiles(StaticFiles):
+    """A file asked for by version never changes under that address."""
+
+    def file_response(
+        self,
+        full_path: str | PathLike[str],
+        stat_result: stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        versioned = b"v=" in scope["query_string"]
+        response.headers["cache-control"] = (
+            "public, max-age=31536000, immutable" if versioned else "public, no-cache"
+        )
+        return response

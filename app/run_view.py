@@ -1,0 +1,273 @@
+"""What a page and the API show of a run: where it stands in words, its curves, and before against after."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.graders.comparison import mcnemar
+from app.models import Report, Run
+from app.protocol import (
+    EndEvent,
+    Evaluation,
+    EvaluationEvent,
+    HealthEvent,
+    Method,
+    MetricEvent,
+    ProgressEvent,
+    RunSpec,
+    RunState,
+    SampleEvent,
+    StateEvent,
+)
+
+MOST_POINTS = 2000
+"""Per curve. A screen is not wider; each bucket keeps its lowest and highest point, so spikes survive."""
+
+SAMPLES_SHOWN = 10
+
+RECENT_STEPS = 50
+"""The time left is judged by so many logged steps: the first ones are slower."""
+
+WORDS = {
+    RunState.REQUESTED: "Waiting for the worker to take it",
+    RunState.WAITING: "Waiting for the run it starts from",
+    RunState.QUEUED: "Waiting for its turn",
+    RunState.STARTING: "Starting: loading the model and the data",
+    RunState.RUNNING: "Training",
+    RunState.EVALUATING: "Measuring on held-out items",
+    RunState.PAUSING: "Pausing",
+    RunState.PAUSED: "Paused",
+    RunState.CANCELLING: "Stopping",
+    RunState.SUCCEEDED: "Succeeded",
+    RunState.FAILED: "Failed",
+    RunState.CANCELLED: "Cancelled",
+}
+
+
+class Phase(BaseModel):
+    """How far a phase without training steps has come."""
+
+    name: str
+    done: int
+    total: int
+
+
+class Standing(BaseModel):
+    """Where a run stands now; also the `status` event of its live stream."""
+
+    id: UUID
+    name: str
+    kind: str
+    state: RunState
+    is_over: bool
+    words: str
+    detail: str | None
+    cancel_requested: bool
+    step: int
+    total_steps: int | None
+    progress: float
+    """Share of the training steps done, 0 to 1."""
+    phase: Phase | None
+    elapsed_seconds: float | None
+    """Between the engine's first and latest event, by its own clock."""
+    eta_seconds: float | None
+    """Training only; the evaluation after it is not in it."""
+    last_seq: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class Point(BaseModel):
+    step: int
+    value: float
+
+
+class Change(BaseModel):
+    """Right before against right after, on the same items; exact two-sided McNemar p."""
+
+    sampled_gain: float
+    sampled_p: float
+    greedy_gain: float
+    greedy_p: float
+
+
+class Failure(BaseModel):
+    reason: str
+    log_tail: str | None
+
+
+class RunView(Standing):
+    spec: RunSpec
+    stage: int
+    stages: int
+    starts_from: UUID | None
+    assessment_id: UUID | None
+    milestone_id: UUID | None
+    advised: Method | None
+    override_reason: str | None
+    metrics: dict[str, list[Point]]
+    """By TRL's names."""
+    before: Evaluation | None
+    after: Evaluation | None
+    comparison: Change | None
+    findings: list[HealthEvent]
+    samples: list[SampleEvent]
+    failure: Failure | None
+
+
+def words(run: Run) -> str:
+    if run.cancel_requested and not run.state.is_over:
+        return WORDS[RunState.CANCELLING]
+    return WORDS[run.state]
+
+
+def standing(session: Session, run: Run) -> Standing:
+    recent = _reports(session, run, "metric", newest=RECENT_STEPS)
+    return Standing(**_standing(session, run, recent))
+
+
+def view(session: Session, run: Run) -> RunView:
+    metrics = _reports(session, run, "metric")
+    evaluations = [r.what.evaluation for r in _reports(session, run, "evaluation") if _is_evaluation(r)]
+    before = next((e for e in evaluations if e.when == "before"), None)
+    after = next((e for e in evaluations if e.when == "after"), None)
+    return RunView(
+        **_standing(session, run, metrics[-RECENT_STEPS:]),
+        spec=run.spec,
+        stage=run.stage,
+        stages=run.stages,
+        starts_from=run.starts_from,
+        assessment_id=run.assessment_id,
+        milestone_id=run.milestone_id,
+        advised=run.advised,
+        override_reason=run.override_reason,
+        metrics=curves([r.what for r in metrics if isinstance(r.what, MetricEvent)]),
+        before=before,
+        after=after,
+        comparison=_change(before, after),
+        findings=[r.what for r in _reports(session, run, "health") if isinstance(r.what, HealthEvent)],
+        samples=[
+            r.what
+            for r in _reports(session, run, "sample", newest=SAMPLES_SHOWN)
+            if isinstance(r.what, SampleEvent)
+        ],
+        failure=_failure(session, run),
+    )
+
+
+def curves(metrics: list[MetricEvent]) -> dict[str, list[Point]]:
+    series: dict[str, list[Point]] = {}
+    for metric in metrics:
+        for name, value in metric.values.items():
+            if value is not None:
+                series.setdefault(name, []).append(Point(step=metric.step, value=value))
+    return {name: thinned(points) for name, points in series.items()}
+
+
+def thinned(points: list[Point], most: int = MOST_POINTS) -> list[Point]:
+    """At most `most` points: the lowest and the highest of each bucket, in order."""
+    if len(points) <= most:
+        return points
+    buckets = most // 2
+    kept: list[Point] = []
+    for i in range(buckets):
+        bucket = points[i * len(points) // buckets : (i + 1) * len(points) // buckets]
+        ends = {min(bucket, key=_value).step, max(bucket, key=_value).step}
+        kept += [point for point in bucket if point.step in ends][:2]
+    return kept
+
+
+def _value(point: Point) -> float:
+    return point.value
+
+
+def _standing(session: Session, run: Run, recent: list[Report]) -> dict[str, object]:
+    total = run.total_steps
+    return {
+        "id": run.id,
+        "name": run.spec.name,
+        "kind": run.kind,
+        "state": run.state,
+        "is_over": run.state.is_over,
+        "words": words(run),
+        "detail": run.detail,
+        "cancel_requested": run.cancel_requested,
+        "step": run.steps_done,
+        "total_steps": total,
+        "progress": min(1.0, run.steps_done / total) if total else 0.0,
+        "phase": None if run.state.is_over else _phase(session, run),
+        "elapsed_seconds": _elapsed(session, run),
+        "eta_seconds": None if run.state.is_over else _eta(recent, total),
+        "last_seq": run.last_seq,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+    }
+
+
+def _reports(session: Session, run: Run, kind: str, newest: int | None = None) -> list[Report]:
+    of_run = select(Report).where(Report.run_id == run.id, Report.kind == kind)
+    if newest is None:
+        return list(session.scalars(of_run.order_by(Report.seq)))
+    return list(session.scalars(of_run.order_by(Report.seq.desc()).limit(newest)))[::-1]
+
+
+def _is_evaluation(report: Report) -> bool:
+    return isinstance(report.what, EvaluationEvent)
+
+
+def _phase(session: Session, run: Run) -> Phase | None:
+    """The latest progress, unless a later event says that its phase is over."""
+    latest = session.scalars(
+        select(Report)
+        .where(Report.run_id == run.id, Report.kind.in_(("progress", "state", "metric", "evaluation")))
+        .order_by(Report.seq.desc())
+        .limit(1)
+    ).first()
+    if latest is None or not isinstance(latest.what, ProgressEvent):
+        return None
+    return Phase(name=latest.what.phase, done=latest.what.done, total=latest.what.total)
+
+
+def _elapsed(session: Session, run: Run) -> float | None:
+    starts = (r for r in _reports(session, run, "state") if _is_start(r))
+    first = next(starts, None)
+    last = session.get(Report, (run.id, run.last_seq)) if run.last_seq else None
+    return max(0.0, last.at - first.at) if first and last else None
+
+
+def _is_start(report: Report) -> bool:
+    return isinstance(report.what, StateEvent) and report.what.state == RunState.STARTING
+
+
+def _eta(recent: list[Report], total: int | None) -> float | None:
+    steps = [(r.at, r.what.step) for r in recent if isinstance(r.what, MetricEvent)]
+    if not total or len(steps) < 2 or steps[-1][1] <= steps[0][1]:
+        return None
+    (began, first), (latest, last) = steps[0], steps[-1]
+    return max(0.0, (latest - began) / (last - first) * (total - last))
+
+
+def _change(before: Evaluation | None, after: Evaluation | None) -> Change | None:
+    if before is None or after is None:
+        return None
+    if len(before.sampled_outcomes) != len(after.sampled_outcomes):
+        return None
+    return Change(
+        sampled_gain=after.sampled.value - before.sampled.value,
+        sampled_p=mcnemar(before.sampled_outcomes, after.sampled_outcomes),
+        greedy_gain=after.greedy.value - before.greedy.value,
+        greedy_p=mcnemar(before.greedy_outcomes, after.greedy_outcomes),
+    )
+
+
+def _failure(session: Session, run: Run) -> Failure | None:
+    if run.state != RunState.FAILED:
+        return None
+    end = next((r.what for r in _reports(session, run, "end") if isinstance(r.what, EndEvent)), None)
+    tail = end.log_tail if end else None
+    return Failure(reason=run.detail or "The run failed without saying why.", log_tail=tail)

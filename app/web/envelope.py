@@ -1,0 +1,86 @@
+"""What every answer carries: a request id, headers that confine the page, and a line in the access log."""
+
+import logging
+import secrets
+import time
+
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.settings import WebSettings
+from app.web.security import is_https
+from app.web.tell import tell
+
+log = logging.getLogger("tuning_fork.access")
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    # Not `no-referrer`: with that, browsers send `Origin: null` even to ourselves.
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class Envelope:
+    def __init__(self, app: ASGIApp, settings: WebSettings) -> None:
+        self._app = app
+        always = HEADERS | ({"strict-transport-security": "max-age=31536000"} if is_https(settings) else {})
+        self._always = [(name.encode(), value.encode()) for name, value in always.items()]
+        self._policy = (b"content-security-policy", POLICY.encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = secrets.token_hex(8)
+        state = scope.setdefault("state", {})
+        state["request_id"], state["principal"] = request_id, None
+        status = 0
+
+        async def send_wrapped(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = list(message.get("headers", ()))
+                names = {name for name, _ in headers}
+                headers += self._always
+                headers.append((b"x-request-id", request_id.encode()))
+                if b"content-security-policy" not in names:
+                    headers.append(self._policy)
+                if state["principal"] is not None and b"cache-control" not in names:
+                    headers.append((b"cache-control", b"no-store"))
+                message["headers"] = headers
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_wrapped)
+        except Exception as error:
+            log.exception("request %s failed", request_id)
+            if status:
+                raise
+            await tell(Request(scope), error)(scope, receive, send_wrapped)
+        finally:
+            if log.isEnabledFor(logging.INFO):
+                _note(scope, status, time.perf_counter() - began)
+
+
+def _note(scope: Scope, status: int, seconds: float) -> None:
+    """The path only: a query may hold what no log should."""
+    principal = scope["state"]["principal"]
+    facts = {
+        "request_id": scope["state"]["request_id"],
+        "method": scope["method"][:16],
+        "path": scope["path"][:200],
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+        "who": principal.kind if principal else "anybody",
+    }
+    log.info("%s", status, extra={"facts": facts})

@@ -1,0 +1,5 @@
+"""Pages about: datasets."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

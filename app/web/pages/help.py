@@ -1,0 +1,5 @@
+"""Pages about: help."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,5 @@
+"""Pages about: home."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,5 @@
+"""Pages about: launch."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

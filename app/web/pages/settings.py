@@ -1,0 +1,5 @@
+"""Pages about: settings."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,88 @@
+"""A failure told to whoever asked: problem+json to programs, a page with a way back to people."""
+
+from collections.abc import Mapping
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from jinja2 import TemplateNotFound
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+
+from app.errors import (
+    Conflict,
+    Malformed,
+    NotAllowed,
+    NotFound,
+    RateLimited,
+    TooLarge,
+    TuningForkError,
+    Unavailable,
+    WrongMediaType,
+)
+from app.http_json import invalid_input, problem_response
+from app.web.deps import render
+
+BY_STATUS: dict[int, type[TuningForkError]] = {
+    400: Malformed,
+    404: NotFound,
+    405: NotAllowed,
+    409: Conflict,
+    413: TooLarge,
+    415: WrongMediaType,
+    503: Unavailable,
+}
+
+
+def translated(error: Exception) -> TuningForkError:
+    """Foreign failures in our words; what we do not know is our own fault."""
+    match error:
+        case TuningForkError():
+            return error
+        case RequestValidationError():
+            return invalid_input(error)
+        case HTTPException():
+            return BY_STATUS.get(error.status_code, TuningForkError)()
+        case PoolTimeout() | DBAPIError(connection_invalidated=True):
+            return Unavailable("The database does not answer; try again in a moment.")
+        case SQLAlchemyError() if type(error).__name__ == "OperationalError":
+            return Unavailable("The database does not answer or is busy; try again in a moment.")
+        case _:
+            return TuningForkError()
+
+
+def tell(request: Request, error: Exception) -> Response:
+    said = translated(error)
+    path = request.scope["path"]
+    for_programs = path.startswith("/api/") or path in ("/healthz", "/readyz")
+    response = problem_response(said, request_id(request)) if for_programs else _page(request, said)
+    response.headers.update(_headers(error, said))
+    return response
+
+
+def request_id(request: Request) -> str:
+    return str(request.scope["state"].get("request_id", ""))
+
+
+def _headers(error: Exception, said: TuningForkError) -> Mapping[str, str]:
+    if isinstance(error, HTTPException):
+        return {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    if isinstance(said, RateLimited):
+        return {"Retry-After": "60"}
+    return {"WWW-Authenticate": "Bearer"} if said.status == 401 else {}
+
+
+def _page(request: Request, said: TuningForkError) -> Response:
+    try:
+        return render(
+            request,
+            "error.html",
+            said.status,
+            status=said.status,
+            sentence=said.sentence,
+            problems=said.problems,
+            request_id=request_id(request),
+        )
+    except TemplateNotFound:
+        return PlainTextResponse(f"{said.sentence}\n\nRequest {request_id(request)}\n", said.status)
