@@ -81,6 +81,10 @@ class RunDir:
         return self.path / "events.jsonl"
 
     @property
+    def lock_file(self) -> Path:
+        return self.path / "lock"
+
+    @property
     def cancel_requested(self) -> bool:
         return (self.path / "cancel").exists()
 
@@ -92,7 +96,7 @@ class RunDir:
 
     def take_lock(self) -> int | None:
         """An open file that holds the lock until its last copy is closed; None while an engine has it."""
-        fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fd = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -126,7 +130,18 @@ class RunDir:
                 text = file.read(most_bytes).decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(_printable(line) for line in text.splitlines()[-lines:])
+
+    def cap_log(self, most_bytes: int) -> None:
+        """Keeps the later half. The engine appends, so what it writes next lands behind."""
+        if self.log_file.stat().st_size <= most_bytes:
+            return
+        with self.log_file.open("r+b") as file:
+            file.seek(-most_bytes // 2, os.SEEK_END)
+            kept = file.read(most_bytes // 2)
+            file.truncate(0)
+        with self.log_file.open("ab") as file:
+            file.write(b"[the log grew too long; what came before is cut]\n" + kept)
 
     def _lines(self, after: int, limit: int) -> Iterator[bytes]:
         """Line number and `seq` are the same, so remembered offsets save reading from the start."""
@@ -197,6 +212,10 @@ def create_run_dir(root: Path, run_id: UUID, spec: RunSpec, accepted: Accepted) 
     making.rename(root / str(run_id))
     _sync_directory(root)
     return RunDir(root / str(run_id))
+
+
+def _printable(line: str) -> str:
+    return "".join(character for character in line if character.isprintable() or character == "\t")
 
 
 def write_durably(path: Path, content: bytes) -> None:

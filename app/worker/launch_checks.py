@@ -1,0 +1,69 @@
+"""What would make a run fail for certain, found before it is accepted."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from app.errors import InvalidInput, Problem
+from app.graders.grading import check, item_fields
+from app.protocol import DatasetKind, DatasetSummary, HubModel, LocalModel, RunSpec
+from app.worker.dataset_store import DatasetStore
+from app.worker.model_store import ModelStore, problem_with_model
+
+
+def refuse_unrunnable(
+    run_id: UUID, spec: RunSpec, datasets: DatasetStore, models: ModelStore, allow_hub: bool
+) -> None:
+    problems = (
+        *_recipe_problems(run_id, spec),
+        *_model_problems(spec, models, allow_hub),
+        *_dataset_problems(spec, datasets),
+        *(check(spec.grader, "grader") if spec.grader else ()),
+        *(check(spec.draft_grader, "draft_grader") if spec.draft_grader else ()),
+    )
+    if problems:
+        raise InvalidInput("This run could not succeed, so it was not accepted.", problems)
+
+
+def _recipe_problems(run_id: UUID, spec: RunSpec) -> Iterator[Problem]:
+    if spec.recipe.kind == "starter":
+        yield Problem(where="recipe.kind", what="the worker trains the starter model itself; use sft or grpo")
+    if spec.starts_from == run_id:
+        yield Problem(where="starts_from", what="a run cannot start from itself; name an earlier one")
+
+
+def _model_problems(spec: RunSpec, models: ModelStore, allow_hub: bool) -> Iterator[Problem]:
+    model = spec.model
+    if isinstance(model, HubModel) and not allow_hub:
+        what = "this worker loads nothing from the hub; use a model of its own, or set allow_hub"
+        yield Problem(where="model", what=what)
+    if isinstance(model, LocalModel) and spec.starts_from is None:
+        path = models.find(model.name)
+        if path is None:
+            what = f"there is no model {model.name} in the worker's models folder; put its directory there"
+            yield Problem(where="model.name", what=what)
+        elif problem := problem_with_model(path):
+            yield Problem(where="model.name", what=problem)
+
+
+def _dataset_problems(spec: RunSpec, datasets: DatasetStore) -> Iterator[Problem]:
+    if spec.dataset is None:
+        return
+    summary = datasets.summary(spec.dataset)
+    if summary is None:
+        yield Problem(where="dataset.sha256", what="this dataset is not on the worker; upload it first")
+        return
+    if spec.recipe.kind == "sft" and not summary.demonstrations:
+        what = "SFT needs demonstrations and this dataset has none; end its rows with an answer, or use GRPO"
+        yield Problem(where="dataset", what=what)
+    yield from _missing_fields(spec, summary)
+
+
+def _missing_fields(spec: RunSpec, summary: DatasetSummary) -> Iterator[Problem]:
+    """In a mixed dataset only the rows that the method takes need the fields; the engine looks at these."""
+    if summary.kind is DatasetKind.MIXED:
+        return
+    for where, grader in (("grader", spec.grader), ("draft_grader", spec.draft_grader)):
+        missing = sorted(item_fields(grader) - set(summary.item_fields)) if grader else []
+        if missing:
+            what = f"it uses item.{missing[0]}, which not every row has; add that field to the rows"
+            yield Problem(where=where, what=what)

@@ -1,0 +1,1 @@
+"""Where engines run: on this machine for now."""

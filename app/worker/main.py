@@ -1,0 +1,115 @@
+"""The worker service: create_app(settings) wires everything, nothing else does."""
+
+import errno
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app import __version__
+from app.errors import Malformed, NotAllowed, NotFound, TuningForkError, Unavailable
+from app.http_json import invalid_input, problem_response
+from app.settings import WorkerSettings
+from app.worker import datasets, health, models, runs
+from app.worker.data_dir import DataDir
+from app.worker.dataset_store import DatasetStore
+from app.worker.device import processors
+from app.worker.gate import Gate
+from app.worker.model_store import ModelStore
+from app.worker.parts import Parts
+from app.worker.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(settings: WorkerSettings) -> FastAPI:
+    """Raises Conflict, with a sentence to print, when another worker has the data directory."""
+    data_dir = DataDir(settings)
+    os.close(data_dir.claim())
+    app = FastAPI(
+        title="Tuning Fork worker",
+        version=__version__,
+        lifespan=_lifespan(settings, data_dir),
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    for router in (health.router, runs.router, datasets.router, models.router):
+        app.include_router(router)
+    app.add_middleware(
+        Gate,
+        token=settings.token.get_secret_value() or data_dir.token(),
+        max_body_bytes=settings.max_body_bytes,
+        max_upload_bytes=settings.max_upload_bytes,
+    )
+    for failure, answer in _ANSWERS:
+        app.add_exception_handler(failure, answer)
+    return app
+
+
+def _lifespan(settings: WorkerSettings, data_dir: DataDir) -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        claim = data_dir.claim()
+        data_dir.prepare()
+        dataset_store = DatasetStore(data_dir.datasets, settings.max_line_bytes)
+        model_store = ModelStore(data_dir.models)
+        found = processors(settings)
+        supervisor = Supervisor(settings, data_dir, dataset_store, model_store, found)
+        app.state.parts = Parts(supervisor, data_dir, dataset_store, model_store, found.device)
+        supervisor.start()
+        try:
+            yield
+        finally:
+            supervisor.stop()
+            os.close(claim)
+
+    return lifespan
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TuningForkError)
+    return problem_response(error, request.state.request_id)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return problem_response(invalid_input(error), request.state.request_id)
+
+
+async def _unroutable(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    known: dict[int, TuningForkError] = {404: NotFound(), 405: NotAllowed()}
+    return problem_response(known.get(error.status_code, Malformed()), request.state.request_id)
+
+
+async def _no_room(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OSError)
+    if error.errno not in NO_ROOM:
+        return await _unexpected(request, error)
+    sentence = (
+        f"The worker cannot write to its data directory: {error.strerror}. Free some space and try again."
+    )
+    return problem_response(Unavailable(sentence), request.state.request_id)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("request %s failed", request.state.request_id, exc_info=error)
+    return problem_response(TuningForkError(), request.state.request_id)
+
+
+_ANSWERS = (
+    (TuningForkError, _refused),
+    (RequestValidationError, _invalid),
+    (HTTPException, _unroutable),
+    (OSError, _no_room),
+    (Exception, _unexpected),
+)

@@ -1,0 +1,51 @@
+"""What a route may ask for."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.protocol import Device, RunId
+from app.run_dir import RunDir
+from app.worker.data_dir import DataDir
+from app.worker.dataset_store import DatasetStore
+from app.worker.model_store import ModelStore
+from app.worker.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that create_app wired, for as long as the service lives."""
+
+    supervisor: Supervisor
+    data_dir: DataDir
+    datasets: DatasetStore
+    models: ModelStore
+    device: Device
+
+
+async def parts(request: Request) -> Parts:
+    found: Parts = request.app.state.parts
+    return found
+
+
+PartsDep = Annotated[Parts, Depends(parts)]
+
+
+async def supervisor(parts: PartsDep) -> Supervisor:
+    return parts.supervisor
+
+
+async def datasets(parts: PartsDep) -> DatasetStore:
+    return parts.datasets
+
+
+SupervisorDep = Annotated[Supervisor, Depends(supervisor)]
+DatasetsDep = Annotated[DatasetStore, Depends(datasets)]
+
+
+def run_dir(run_id: RunId, supervisor: SupervisorDep) -> RunDir:
+    return supervisor.run_dir(run_id)
+
+
+RunDirDep = Annotated[RunDir, Depends(run_dir)]

@@ -1,0 +1,65 @@
+"""What a run needs before it can start: the model it goes on from, its dataset, and where both lie."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from app.protocol import RunState
+from app.worker.dataset_store import DatasetStore
+from app.worker.followed_run import FollowedRun
+from app.worker.model_store import ModelStore
+from app.worker.starter_run import needs_starter, starter_attempts
+
+
+class Blocked(Exception):
+    """Another run has to finish first."""
+
+
+class CannotStart(Exception):
+    """What the run needs will never be there."""
+
+
+def predecessor_of(run: FollowedRun, runs: Mapping[UUID, FollowedRun]) -> FollowedRun | None:
+    """The succeeded run whose model this one starts from, if it starts from one."""
+    if needs_starter(run.spec):
+        attempts = starter_attempts(runs)
+        found, title = (attempts[-1] if attempts else None), "the starter model"
+    elif run.spec.starts_from:
+        found = runs.get(run.spec.starts_from)
+        title = f"the run it starts from, “{found.spec.name}”" if found else "the run it starts from"
+    else:
+        return None
+    if found is None:
+        raise Blocked(f"Waits for {title}, which has not arrived yet.")
+    return _finished(found, title)
+
+
+def _finished(found: FollowedRun, title: str) -> FollowedRun:
+    if found.end is None:
+        raise Blocked(f"Waits for {title}.")
+    if found.end.state is RunState.CANCELLED:
+        raise CannotStart(f"Not started, because {title} was cancelled.")
+    if found.end.state is RunState.FAILED:
+        raise CannotStart(f"Not started, because {title} failed: {found.end.reason or 'no reason given'}")
+    if not found.dir.model_dir.is_dir():
+        raise CannotStart(f"Not started, because {title} left no model behind.")
+    return found
+
+
+def model_dir_of(run: FollowedRun, before: FollowedRun | None, models: ModelStore) -> str | None:
+    if before:
+        return str(before.dir.model_dir)
+    if run.spec.model.kind != "local":
+        return None
+    found = models.find(run.spec.model.name)
+    if found is None:
+        raise CannotStart(f"The model {run.spec.model.name} is no longer in the worker's models folder.")
+    return str(found)
+
+
+def dataset_file_of(run: FollowedRun, datasets: DatasetStore) -> str | None:
+    if run.spec.dataset is None or run.spec.dataset.kind == "generated":
+        return None
+    found = datasets.find(run.spec.dataset.sha256)
+    if found is None:
+        raise CannotStart("The dataset is no longer on the worker; upload it again.")
+    return str(found)

@@ -1,0 +1,329 @@
+"""Runs the queue: oldest run first, as many engines as there are slots, a verdict for every exit."""
+
+import errno
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from app.errors import Conflict, NotFound
+from app.protocol import RunSpec, RunState, RunStatus, UploadedDataset
+from app.run_dir import Accepted, Inputs, RunDir, create_run_dir
+from app.settings import WorkerSettings
+from app.worker.data_dir import DataDir
+from app.worker.dataset_store import DatasetStore
+from app.worker.device import Processors
+from app.worker.followed_run import FollowedRun, Verdict
+from app.worker.launch_checks import refuse_unrunnable
+from app.worker.launchers.local import Engine, environment, launch
+from app.worker.model_store import ModelStore
+from app.worker.predecessors import (
+    Blocked,
+    CannotStart,
+    dataset_file_of,
+    model_dir_of,
+    predecessor_of,
+)
+from app.worker.starter_run import STARTER_SPEC, needs_starter, starter_attempts, starter_id
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.2
+IDLE_SECONDS = 2.0
+"""Nothing trains: only a disk that empties itself has to be noticed."""
+
+
+class Supervisor:
+    """Every public method may be called from any thread."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        data_dir: DataDir,
+        datasets: DatasetStore,
+        models: ModelStore,
+        processors: Processors,
+    ) -> None:
+        self._settings = settings
+        self._data_dir = data_dir
+        self._datasets = datasets
+        self._models = models
+        self._processors = processors
+        self._runs: dict[UUID, FollowedRun] = {}
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        with self._lock:
+            self._runs = {run.id: run for run in _runs_in(self._data_dir)}
+            for run in self._runs.values():
+                self._adopt(run)
+            if self._settings.prepare_starter:
+                self._ensure_starter()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Engines go on: they hold their locks, and the next worker finds them by these."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join()
+        for run in self._runs.values():
+            if run.engine:
+                run.engine.let_go()
+
+    # What the worker is asked
+
+    def accept(self, run_id: UUID, spec: RunSpec) -> tuple[RunStatus, bool]:
+        """The run's status, and whether it is new; the network may send the same run again and again."""
+        with self._lock:
+            if known := self._runs.get(run_id):
+                if known.spec != spec:
+                    raise Conflict(
+                        "A run with this id exists with other settings; give the new one its own id."
+                    )
+                return self._status(known), False
+            refuse_unrunnable(run_id, spec, self._datasets, self._models, self._settings.allow_hub)
+            if needs_starter(spec):
+                self._ensure_starter()
+            run = self._add(run_id, spec)
+            self._follow_all()
+            return self._status(run), True
+
+    def status(self, run_id: UUID) -> RunStatus:
+        with self._lock:
+            run = self._run(run_id)
+            run.catch_up()
+            return self._status(run)
+
+    def statuses(self) -> list[RunStatus]:
+        with self._lock:
+            for run in self._runs.values():
+                run.catch_up()
+            return [self._status(run) for run in self._in_order()]
+
+    def starter(self) -> RunStatus | None:
+        with self._lock:
+            attempts = starter_attempts(self._runs)
+            return self._status(attempts[-1]) if attempts else None
+
+    def run_dir(self, run_id: UUID) -> RunDir:
+        with self._lock:
+            return self._run(run_id).dir
+
+    def cancel(self, run_id: UUID) -> RunStatus:
+        with self._lock:
+            run = self._run(run_id)
+            run.catch_up()
+            if run.end:
+                raise Conflict(f"This run is already over: it {run.end.state.value}.")
+            if not run.has_been_cancelled:
+                run.note_cancel()
+                if run.engine:
+                    run.engine.ask_to_stop()
+            self._follow(run)
+            self._wake.set()
+            return self._status(run)
+
+    def delete(self, run_id: UUID) -> None:
+        with self._lock:
+            run = self._run(run_id)
+            run.catch_up()
+            self._refuse_to_delete(run)
+            doomed = run.dir.path.rename(self._data_dir.runs / f".{run_id}.deleted")
+            del self._runs[run_id]
+        shutil.rmtree(doomed, ignore_errors=True)
+
+    def refuse_if_used(self, sha256: str) -> None:
+        """An upload is needed until every run on it is over."""
+        with self._lock:
+            for run in self._in_order():
+                dataset = run.spec.dataset
+                if not run.is_over and isinstance(dataset, UploadedDataset) and dataset.sha256 == sha256:
+                    raise Conflict(f"The run “{run.spec.name}” still uses this dataset; cancel it first.")
+
+    # The queue
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            with self._lock:
+                self._follow_all()
+                is_busy = any(run.engine for run in self._runs.values())
+            self._wake.wait(TICK_SECONDS if is_busy else IDLE_SECONDS)
+            self._wake.clear()
+
+    def _follow_all(self) -> None:
+        """One run's trouble (a full disk, a damaged folder) is no reason to leave the others alone."""
+        for run in self._in_order():
+            try:
+                self._follow(run)
+            except Exception:
+                log.exception("run %s could not be followed; trying again", run.id)
+
+    def _follow(self, run: FollowedRun) -> None:
+        if run.engine:
+            self._watch(run, run.engine)
+        elif run.is_over:
+            return
+        elif run.has_been_cancelled:
+            self._close(run, RunState.CANCELLED)
+        else:
+            self._advance(run)
+
+    def _watch(self, run: FollowedRun, engine: Engine) -> None:
+        run.catch_up()
+        if not engine.is_running():
+            self._bury(run, engine)
+            return
+        run.dir.cap_log(self._settings.max_log_bytes)
+        if run.is_over and run.stop_asked_at is None:
+            run.stop_asked_at = time.monotonic()
+        if run.stop_asked_at and time.monotonic() - run.stop_asked_at > self._settings.cancel_grace_seconds:
+            engine.kill()
+
+    def _bury(self, run: FollowedRun, engine: Engine) -> None:
+        state: Verdict = RunState.CANCELLED if run.has_been_cancelled else RunState.FAILED
+        reason = None if run.has_been_cancelled else engine.how_it_ended()
+        if self._close(run, state, reason):
+            run.engine = None
+            self._wake.set()
+        else:
+            engine.kill()  # it is gone, but something that it started still holds the lock
+
+    def _close(self, run: FollowedRun, state: Verdict, reason: str | None = None) -> bool:
+        """Appends the verdict unless there is one; False while somebody else still holds the run."""
+        with _held(run.dir) as is_ours:
+            if is_ours:
+                run.catch_up()
+            if is_ours and not run.is_over:
+                run.give_verdict(state, reason)
+                log.info("run %s %s: %s", run.id, state.value, reason or "as asked")
+        return is_ours
+
+    def _advance(self, run: FollowedRun) -> None:
+        run.is_waiting, run.waits_for = False, None
+        try:
+            before = predecessor_of(run, self._runs)
+            if self._has_room(run):
+                self._launch(run, self._inputs(run, before))
+        except Blocked as blocked:
+            run.is_waiting, run.waits_for = True, str(blocked)
+        except CannotStart as error:
+            self._close(run, RunState.FAILED, str(error))
+
+    def _inputs(self, run: FollowedRun, before: FollowedRun | None) -> Inputs:
+        return Inputs(
+            model_dir=model_dir_of(run, before, self._models),
+            dataset_file=dataset_file_of(run, self._datasets),
+            device=self._processors.device.kind,
+            threads=self._processors.threads,
+            starter_cache=str(self._data_dir.starter_cache),
+        )
+
+    def _has_room(self, run: FollowedRun) -> bool:
+        if sum(each.engine is not None for each in self._runs.values()) >= self._settings.slots:
+            return False
+        free, needed = self._data_dir.free_bytes(), self._settings.min_free_bytes
+        if free < needed:
+            run.waits_for = (
+                f"Waits for disk space: {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed. Delete runs "
+                "or datasets, or lower TUNING_FORK_WORKER_MIN_FREE_BYTES."
+            )
+        return free >= needed
+
+    def _launch(self, run: FollowedRun, inputs: Inputs) -> None:
+        lock = run.dir.take_lock()
+        if lock is None:
+            return
+        online = run.spec.model.kind == "hub" and self._settings.allow_hub
+        try:
+            run.dir.write_inputs(inputs)
+            run.engine = launch(
+                run.dir,
+                self._settings.engine_module,
+                lock,
+                environment(inputs.threads, inputs.device, online),
+            )
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.ENOMEM):
+                run.waits_for = f"Could not be started yet: {error.strerror}."
+                return
+            raise CannotStart(f"The training process could not be started: {error.strerror}.") from None
+        finally:
+            os.close(lock)
+        log.info("run %s started", run.id)
+
+    def _adopt(self, run: FollowedRun) -> None:
+        """A held lock is a living engine; a free one without a verdict, a dead one."""
+        engine = Engine(run.dir)
+        if engine.is_running():
+            run.engine = engine
+            if run.has_been_cancelled and not run.is_over:
+                run.stop_asked_at = time.monotonic()
+                engine.ask_to_stop()
+            log.info("run %s is still training; following it", run.id)
+        elif not run.is_over and run.left_traces:
+            self._bury(run, engine)
+
+    # Keeping the books
+
+    def _ensure_starter(self) -> None:
+        attempts = starter_attempts(self._runs)
+        if not attempts or (attempts[-1].end and attempts[-1].end.state is not RunState.SUCCEEDED):
+            self._add(starter_id(len(attempts)), STARTER_SPEC)
+
+    def _add(self, run_id: UUID, spec: RunSpec) -> FollowedRun:
+        order = max((run.accepted.order for run in self._runs.values()), default=0) + 1
+        accepted = Accepted(order=order, at=time.time())
+        run_dir = create_run_dir(self._data_dir.runs, run_id, spec, accepted)
+        self._runs[run_id] = FollowedRun(run_id, run_dir, spec, accepted)
+        self._wake.set()
+        return self._runs[run_id]
+
+    def _run(self, run_id: UUID) -> FollowedRun:
+        try:
+            return self._runs[run_id]
+        except KeyError:
+            raise NotFound("There is no such run on this worker.") from None
+
+    def _in_order(self) -> list[FollowedRun]:
+        return sorted(self._runs.values(), key=lambda run: run.accepted.order)
+
+    def _status(self, run: FollowedRun) -> RunStatus:
+        if not run.is_queued:
+            return run.status(None)
+        return run.status(1 + [each for each in self._in_order() if each.is_queued].index(run))
+
+    def _refuse_to_delete(self, run: FollowedRun) -> None:
+        if not run.is_over:
+            raise Conflict("This run is not over; cancel it first.")
+        if run.engine:
+            raise Conflict("This run's process is still shutting down; try again in a few seconds.")
+        if run in starter_attempts(self._runs):
+            raise Conflict("The starter model is kept: runs may start from it at any time.")
+        for other in self._in_order():
+            if not other.is_over and other.spec.starts_from == run.id:
+                raise Conflict(f"The run “{other.spec.name}” starts from this one; cancel it first.")
+
+
+def _runs_in(data_dir: DataDir) -> Iterator[FollowedRun]:
+    for path in data_dir.runs.iterdir():
+        try:
+            yield FollowedRun.read(UUID(path.name), RunDir(path))
+        except (ValueError, OSError):
+            log.exception("%s is not a run that this version can read; left alone", path)
+
+
+@contextmanager
+def _held(run_dir: RunDir) -> Iterator[bool]:
+    lock = run_dir.take_lock()
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            os.close(lock)
