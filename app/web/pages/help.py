@@ -1,5 +1,95 @@
-"""Pages about: help."""
+"""Help: the way through the product, its words, and how the advice is made, printed from the rulebook."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
+
+from app.advisor.conditions import Threshold, When
+from app.advisor.rulebook import Rulebook
+from app.web.advice_shown import scale, worked
+from app.web.assessing import asked
+from app.web.deps import RulebookDep, render
 
 router = APIRouter()
+
+Labels = dict[str, tuple[str, dict[str, str]]]
+"""Question id to its title and the labels of its choices."""
+
+WORDS = (
+    ("SFT", "Supervised fine-tuning. The model is shown inputs with ideal answers and learns to write them."),
+    (
+        "GRPO",
+        "Group Relative Policy Optimization. The model answers each prompt several times, a grader scores "
+        "every answer, and those better than their group become likelier.",
+    ),
+    ("Assessment", "One project’s answers, its weights and the recommendations made from them."),
+    ("Lean", "One number from −1 (all SFT) to +1 (all GRPO): what the answers add up to."),
+    ("Gate", "A condition that rules a method out, or asks for something else first, whatever the lean."),
+    (
+        "Grader",
+        "What scores one answer: a comparison, a pattern, a schema. "
+        "GRPO learns from it; both methods are measured by it.",
+    ),
+    ("Demonstration", "An input with an ideal answer. SFT learns from these."),
+    (
+        "Held-out items",
+        "Rows kept apart from training, graded before and after, so that progress is measured fairly.",
+    ),
+    (
+        "Warm start",
+        "A short SFT before GRPO, so that the model already knows the form and sometimes succeeds.",
+    ),
+    (
+        "Starter model",
+        "A very small model that Tuning Fork trains itself: a stand-in for yours, "
+        "to try everything with no download.",
+    ),
+    ("Worker", "The program that trains. If it is away, runs already on it go on."),
+    (
+        "Milestone",
+        "A recommendation frozen with its answers, weights and rulebook. Later changes never move it.",
+    ),
+)
+
+
+@router.get("/help")
+def help_page(request: Request, rulebook: RulebookDep) -> Response:
+    return render(request, "help.html", words=WORDS, total=len(asked(rulebook)))
+
+
+@router.get("/help/method")
+def method(request: Request, rulebook: RulebookDep) -> Response:
+    example = worked(rulebook)[0]
+    return render(
+        request,
+        "help_method.html",
+        rulebook=rulebook,
+        factors=rulebook.factors,
+        gates=rulebook.gates,
+        sources=rulebook.evidence,
+        bands=rulebook.decision.bands,
+        tie=rulebook.decision.tie,
+        worked=example,
+        scale=scale(example.recommendation),
+        total=len(asked(rulebook)),
+        given=lambda when: _in_words(when, _labels(rulebook)),
+    )
+
+
+def _labels(rulebook: Rulebook) -> Labels:
+    return {
+        question.id: (question.title, {choice.id: choice.label for choice in question.choices})
+        for _, question in asked(rulebook)
+    }
+
+
+def _in_words(when: When, labels: Labels) -> str:
+    return " or ".join(
+        " and ".join(_clause(key, wanted, labels) for key, wanted in each.items()) for each in when
+    )
+
+
+def _clause(key: str, wanted: tuple[str, ...] | Threshold, labels: Labels) -> str:
+    title, choices = labels.get(key, (key, {}))
+    if isinstance(wanted, Threshold):
+        return f"{title} {wanted.model_dump(exclude_none=True)}"
+    named = [choices.get(token, token.replace("_", " ")) for token in wanted]
+    return f"{title} is “{'” or “'.join(named)}”"

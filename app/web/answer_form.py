@@ -1,0 +1,247 @@
+"""The form of one question: what it starts with, and how what was typed becomes an answer on the wire."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from pydantic import TypeAdapter, ValidationError
+
+from app.advisor.answers import Budget, Hardware, Link
+from app.errors import Malformed, Problem
+
+Form = Mapping[str, str]
+Wire = dict[str, Any]
+
+UNKNOWN = "unknown"
+NOT_APPLICABLE = "not_applicable"
+LONGEST_NOTE = 2000
+LONGEST_REASON = 500
+GROUPED = re.compile(r"\d{1,3}([, ]\d{3})+", re.ASCII)
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number, or one choice from a list, of a question that asks for a quantity."""
+
+    name: str
+    label: str
+    hint: str = ""
+    unit: str = ""
+    optional: bool = False
+    whole: bool = False
+    options: tuple[tuple[str, str], ...] = ()
+
+
+QUANTITIES: dict[str, tuple[Entry, ...]] = {
+    "hardware": (
+        Entry("parameters_b", "Size of the model", unit="billion parameters"),
+        Entry("gpus", "Number of GPUs", hint="0 means training on the CPU", whole=True),
+        Entry("gpu_memory_gb", "Memory of one GPU", unit="GB", optional=True, hint="80 GB if left empty"),
+        Entry(
+            "tuning",
+            "How the weights may be trained",
+            options=(
+                ("any", "Any way that fits"),
+                ("full", "All weights"),
+                ("lora", "LoRA"),
+                ("qlora", "QLoRA"),
+            ),
+        ),
+    ),
+    "budget": (
+        Entry("gpu_hours", "GPU-hours you can spend", hint="Hours times GPUs", unit="GPU-hours"),
+        Entry("days", "Days until the model is needed", unit="days", optional=True),
+        Entry(
+            "tokens_per_demonstration",
+            "Length of an ideal answer",
+            unit="tokens",
+            optional=True,
+            whole=True,
+            hint="A token is about three quarters of a word",
+        ),
+        Entry(
+            "tokens_per_rollout",
+            "Length of an answer with its thinking",
+            unit="tokens",
+            optional=True,
+            whole=True,
+        ),
+        Entry(
+            "completions_per_prompt",
+            "Tries per prompt",
+            hint="GRPO compares several tries at one prompt; 8 is usual",
+            optional=True,
+            whole=True,
+        ),
+    ),
+}
+
+MODELS: dict[str, type[Hardware] | type[Budget]] = {"hardware": Hardware, "budget": Budget}
+
+BLANK = {"choice": "", "reason": "", "note": "", "evidence": ""}
+
+
+async def typed(request: Request) -> dict[str, str]:
+    """The text fields of a form. PostgreSQL cannot keep NUL, and no keyboard types it."""
+    form = await request.form()
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    if any("\x00" in text for pair in fields.items() for text in pair):
+        raise Malformed("A text holds the character NUL; remove it.")
+    return {name: value.replace("\r\n", "\n").strip() for name, value in fields.items()}
+
+
+# From the wire to the form
+
+
+def shown(wire: object, kind: str) -> dict[str, str]:
+    """What the form starts with, given the stored answer; nothing is chosen where there is none."""
+    values = BLANK | {entry.name: "" for entry in QUANTITIES.get(kind, ())}
+    given = wire if isinstance(wire, dict) and "choice" in wire else {"choice": wire}
+    choice = given["choice"]
+    if isinstance(choice, dict):
+        values |= {name: _text(value) for name, value in choice.items() if name in values}
+    else:
+        values["choice"] = UNKNOWN if choice is None else str(choice)
+    note = str(given.get("note") or "")
+    if values["choice"] == NOT_APPLICABLE:
+        values["reason"], _, note = note.partition("\n")
+    return values | {"note": note, "evidence": str(given.get("evidence") or "")}
+
+
+def unanswered(kind: str) -> dict[str, str]:
+    return BLANK | {entry.name: "" for entry in QUANTITIES.get(kind, ())}
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# From the form to the wire
+
+
+def read(form: Form, kind: str, choices: frozenset[str]) -> tuple[object, list[Problem]]:
+    problems: list[Problem] = []
+    given: Wire = {"choice": _choice(form, kind, choices, problems)}
+    if note := _note(form, problems):
+        given["note"] = note
+    if evidence := form.get("evidence", ""):
+        given["evidence"] = _link(evidence, problems)
+    return given if len(given) > 1 else given["choice"], problems
+
+
+def _choice(form: Form, kind: str, choices: frozenset[str], problems: list[Problem]) -> object:
+    chosen = form.get("choice", "")
+    if chosen == UNKNOWN:
+        return None
+    if chosen == NOT_APPLICABLE:
+        return NOT_APPLICABLE
+    if kind in QUANTITIES:
+        return _quantity(form, kind, problems)
+    if chosen not in choices:
+        problems.append(Problem(where="choice", what="Choose an answer, or “I don’t know yet”."))
+    return chosen
+
+
+def _quantity(form: Form, kind: str, problems: list[Problem]) -> Wire:
+    entries = QUANTITIES[kind]
+    if not any(form.get(entry.name) for entry in entries if not entry.options):
+        first = entries[0].name
+        problems.append(Problem(where=first, what="Fill in the numbers, or choose “I don’t know yet”."))
+        return {}
+    before = len(problems)
+    read = {entry.name: _number(form, entry, problems) for entry in entries}
+    quantity = {name: value for name, value in read.items() if value is not None}
+    if len(problems) == before:
+        problems.extend(_out_of_range(quantity, kind))
+    return quantity
+
+
+def _number(form: Form, entry: Entry, problems: list[Problem]) -> float | int | str | None:
+    text = form.get(entry.name, "")
+    if entry.options:
+        return text if text in dict(entry.options) else entry.options[0][0]
+    if not text:
+        if not entry.optional:
+            problems.append(Problem(where=entry.name, what=f"{entry.label}: enter a number."))
+        return None
+    if GROUPED.fullmatch(text):
+        what = f"{entry.label}: write the number without separators between thousands."
+        problems.append(Problem(where=entry.name, what=what))
+        return None
+    plain = text.replace(",", ".")
+    if len(plain) > 40 or not NUMBER.fullmatch(plain):
+        problems.append(Problem(where=entry.name, what=f"{entry.label} must be a number, such as 8."))
+        return None
+    value = float(plain)
+    if entry.whole and value.is_integer():
+        return int(value)
+    return value
+
+
+def _out_of_range(quantity: Wire, kind: str) -> list[Problem]:
+    labels = {entry.name: entry.label for entry in QUANTITIES[kind]}
+    try:
+        MODELS[kind].model_validate(quantity)
+    except ValidationError as error:
+        return [
+            Problem(where=name, what=f"{labels[name]} must {_must(said['msg'])}.")
+            for said in error.errors(include_url=False)
+            for name in (str(said["loc"][0]),)
+        ]
+    return []
+
+
+def _must(message: str) -> str:
+    """Our numbers are typed as text, so what a model calls a valid integer is a whole number to the user."""
+    if "integer" in message:
+        return "be a whole number"
+    return message.removeprefix("Input should ")
+
+
+def _note(form: Form, problems: list[Problem]) -> str:
+    note = form.get("note", "")
+    if len(note) > LONGEST_NOTE:
+        what = f"The note has {len(note):,} characters; {LONGEST_NOTE:,} fit."
+        problems.append(Problem(where="note", what=what))
+    if form.get("choice") != NOT_APPLICABLE:
+        return note
+    reason = " ".join(form.get("reason", "").split())
+    if not reason:
+        problems.append(Problem(where="reason", what="Say in a few words why this does not apply."))
+    elif len(reason) > LONGEST_REASON:
+        what = f"The reason has {len(reason):,} characters; {LONGEST_REASON} fit."
+        problems.append(Problem(where="reason", what=what))
+    both = f"{reason}\n{note}" if note else reason
+    if len(both) > LONGEST_NOTE >= len(note):
+        problems.append(
+            Problem(where="note", what=f"Reason and note together hold {LONGEST_NOTE:,} characters.")
+        )
+    return both
+
+
+def _link(text: str, problems: list[Problem]) -> str:
+    try:
+        TypeAdapter(Link).validate_python(text)
+    except ValidationError:
+        what = "The link must be an address that begins with https:// or http:// and holds no spaces."
+        problems.append(Problem(where="evidence", what=what))
+    return text
+
+
+def in_words(values: Mapping[str, str], kind: str, labels: Mapping[str, str]) -> str:
+    """A stored answer as a line of text."""
+    if values["choice"] == UNKNOWN:
+        return "Not known yet"
+    if values["choice"] == NOT_APPLICABLE:
+        return f"Does not apply: {values['reason']}" if values["reason"] else "Does not apply"
+    if kind not in QUANTITIES:
+        return labels.get(values["choice"], values["choice"])
+    return "; ".join(
+        f"{entry.label.lower() if said else entry.label}: {dict(entry.options).get(text, text)}"
+        f"{f' {entry.unit}' if entry.unit else ''}"
+        for said, entry in enumerate(QUANTITIES[kind])
+        if (text := values[entry.name])
+    )

@@ -1,0 +1,92 @@
+"""What becomes of an assessment, for pages and API alike: answered, counted, frozen with its recommendation."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.advisor.answers import Project, read_project
+from app.advisor.recommendation import recommend
+from app.advisor.record import record
+from app.advisor.rulebook import Rulebook
+from app.advisor.vocabulary import Factor, Question
+from app.database import now
+from app.models import Assessment, Milestone, StoredAnswer
+
+
+@dataclass(frozen=True)
+class Standing:
+    answered: int
+    unknown: int
+    """Declared: “I don't know yet”."""
+    not_applicable: int
+    open: int
+    """Never asked, or skipped."""
+
+
+def asked(rulebook: Rulebook) -> list[tuple[Factor, Question]]:
+    """Every question in the order in which it is asked, with its factor."""
+    return [(factor, question) for factor in rulebook.factors for question in factor.questions]
+
+
+def answer(assessment: Assessment, question: str, given: object) -> StoredAnswer:
+    """`given` is in the wire form; the same answer again changes nothing."""
+    row = next((row for row in assessment.answers if row.question == question), None)
+    if row is None:
+        row = StoredAnswer(question=question, answer=given, revision=1, updated_at=now())
+        assessment.answers.append(row)
+    elif row.answer != given:
+        row.answer, row.revision, row.updated_at = given, row.revision + 1, now()
+    else:
+        return row
+    assessment.updated_at = now()
+    return row
+
+
+def answers(assessment: Assessment) -> dict[str, Any]:
+    return {row.question: row.answer for row in assessment.answers}
+
+
+def latest(assessment: Assessment) -> Milestone | None:
+    return max(assessment.milestones, key=lambda milestone: milestone.number, default=None)
+
+
+def standing(assessment: Assessment, rulebook: Rulebook) -> Standing:
+    given = [_choice(row.answer) for row in assessment.answers]
+    return Standing(
+        answered=sum(choice not in (None, "not_applicable") for choice in given),
+        unknown=given.count(None),
+        not_applicable=given.count("not_applicable"),
+        open=len(asked(rulebook)) - len(given),
+    )
+
+
+def _choice(wire: object) -> object:
+    return wire["choice"] if isinstance(wire, dict) and "choice" in wire else wire
+
+
+def project(assessment: Assessment, rulebook: Rulebook) -> Project:
+    return read_project(
+        answers(assessment),
+        rulebook,
+        weights=assessment.weights or None,
+        name=assessment.name,
+        description=assessment.description,
+    )
+
+
+def freeze(session: Session, assessment: Assessment, rulebook: Rulebook) -> Milestone:
+    """A recommendation that later changes of answers or rules never move."""
+    previous = latest(assessment)
+    milestone = Milestone(
+        number=previous.number + 1 if previous else 1,
+        created_at=now(),
+        rulebook_version=rulebook.version,
+        rulebook_checksum=rulebook.checksum,
+        answers=answers(assessment),
+        weights=dict(assessment.weights),
+        recommendation=recommend(project(assessment, rulebook), rulebook, include=EVERYTHING),
+    )
+    assessment.milestones.append(milestone)
+    session.flush()
+    return milestone
