@@ -1,5 +1,74 @@
-"""Pages about: home."""
+"""Where a user starts each day: what is open, what is training, what came out, and what needs attention."""
 
-from fastapi import APIRouter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.models import Assessment, Report, Run
+from app.protocol import HealthEvent, RunState
+from app.web.deps import RulebookDep, SessionDep, render
+from app.web.pages.runs import held_out_share, lines
 
 router = APIRouter()
+
+SHOWN = 5
+_OVER = tuple(state for state in RunState if state.is_over)
+
+
+@dataclass(frozen=True)
+class Alert:
+    run: Run
+    sentence: str
+
+
+@router.get("/home")
+def home(request: Request, rulebook: RulebookDep, session: SessionDep) -> Response:
+    assessments = list(session.scalars(select(Assessment).order_by(Assessment.updated_at.desc())))
+    active = list(
+        session.scalars(select(Run).where(Run.state.not_in(_OVER)).order_by(Run.created_at, Run.stage))
+    )
+    over = list(
+        session.scalars(select(Run).where(Run.state.in_(_OVER)).order_by(Run.ended_at.desc()).limit(20))
+    )
+    results = [run for run in over if run.kind != "starter"][:SHOWN]
+    return render(
+        request,
+        "home.html",
+        drafts=[each for each in assessments if not each.milestones][:SHOWN],
+        decided=[each for each in assessments if each.milestones][:SHOWN],
+        questions=len(rulebook.questions),
+        active=lines(session, active),
+        results=lines(session, results),
+        shares={run.id: held_out_share(session, run) for run in results},
+        alerts=alerts(session, active, results),
+        starter=starter_run(session),
+        nothing_yet=not assessments and not results and all(run.kind == "starter" for run in active),
+    )
+
+
+def alerts(session: Session, active: Sequence[Run], results: Sequence[Run]) -> list[Alert]:
+    """What asks for somebody's attention: recent failures, and findings of runs that still go on."""
+    failed = [
+        Alert(run, run.detail or "It failed without saying why.")
+        for run in results
+        if run.state == RunState.FAILED
+    ]
+    findings = [Alert(run, what.sentence) for run in active for what in _findings(session, run)[-1:]]
+    return findings + failed
+
+
+def _findings(session: Session, run: Run) -> list[HealthEvent]:
+    found = session.scalars(
+        select(Report.what).where(Report.run_id == run.id, Report.kind == "health").order_by(Report.seq)
+    )
+    return [what for what in found if isinstance(what, HealthEvent)]
+
+
+def starter_run(session: Session) -> Run | None:
+    """The run that prepares the starter model, while it goes on or after it failed."""
+    recent = session.scalars(select(Run).order_by(Run.created_at.desc()).limit(200))
+    starter = next((run for run in recent if run.kind == "starter"), None)
+    return starter if starter and starter.state != RunState.SUCCEEDED else None

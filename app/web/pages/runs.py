@@ -1,0 +1,369 @@
+"""The list of runs, one run while it is trained and after, and stopping or deleting it."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from markupsafe import Markup
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app import runs
+from app.database import now
+from app.errors import NotFound, WorkerAway
+from app.models import Assessment, Dataset, Report, Run
+from app.protocol import Artifact, EvaluationEvent, MetricEvent, RunSpec, RunState
+from app.run_view import RunView
+from app.web import charts, run_words
+from app.web.deps import RunDep, SessionDep, SweepDep, WorkerDep, render
+from app.web.launch_form import recipe_values
+from app.web.recipe_settings import BY_METHOD, EVALUATION
+
+router = APIRouter()
+
+RUNS_PER_PAGE = 25
+SPARK_POINTS = 40
+LOG_LINES = 200
+
+STATE_FILTERS: dict[str, tuple[str, tuple[RunState, ...]]] = {
+    "": ("Any state", ()),
+    "active": ("Not over yet", tuple(state for state in RunState if not state.is_over)),
+    "succeeded": ("Succeeded", (RunState.SUCCEEDED,)),
+    "failed": ("Failed", (RunState.FAILED,)),
+    "cancelled": ("Cancelled", (RunState.CANCELLED,)),
+}
+METHOD_FILTERS = {"": "Any method", "sft": "SFT", "grpo": "GRPO"}
+SPARKED = {"sft": "loss", "grpo": "reward", "starter": "loss"}
+
+
+# The list
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run in a list."""
+
+    run: Run
+    words: str
+    now: str
+    """The metric that its sparkline shows, in words."""
+    spark: Markup
+
+
+def lines(session: Session, found: Sequence[Run]) -> list[Line]:
+    return [_line(session, run) for run in found]
+
+
+def _line(session: Session, run: Run) -> Line:
+    key = SPARKED.get(run.kind, "loss")
+    values = _few_values(session, run, key)
+    known = [value for value in values if value is not None]
+    unit = "%" if key == "reward" else ""
+    now = f"{key} {run_words.quantity(known[-1], unit)}" if known else ""
+    return Line(run, runs.words(run), now, charts.sparkline(values, run.kind))
+
+
+def _few_values(session: Session, run: Run, key: str) -> list[float | None]:
+    """Every nth metric: enough for a line as wide as a word."""
+    stride = max(1, run.last_seq // SPARK_POINTS)
+    found = session.scalars(
+        select(Report.what)
+        .where(Report.run_id == run.id, Report.kind == "metric", Report.seq % stride == 0)
+        .order_by(Report.seq)
+    )
+    return [what.values[key] for what in found if isinstance(what, MetricEvent) and key in what.values]
+
+
+def held_out_share(session: Session, run: Run) -> str:
+    """The latest measured share of right sampled answers, or nothing."""
+    found = session.scalars(
+        select(Report.what)
+        .where(Report.run_id == run.id, Report.kind == "evaluation")
+        .order_by(Report.seq.desc())
+        .limit(1)
+    ).first()
+    if not isinstance(found, EvaluationEvent) or found.evaluation.when != "after":
+        return ""
+    return run_words.percent(found.evaluation.sampled.value)
+
+
+@router.get("/runs")
+def list_runs(
+    request: Request,
+    session: SessionDep,
+    state: Annotated[str, Query(max_length=20)] = "",
+    method: Annotated[str, Query(max_length=20)] = "",
+    page: Annotated[int, Query(ge=1, le=10_000)] = 1,
+) -> Response:
+    wanted = STATE_FILTERS.get(state, STATE_FILTERS[""])[1]
+    matching = select(Run).where(Run.state.in_(wanted)) if wanted else select(Run)
+    newest = list(session.scalars(matching.order_by(Run.created_at.desc(), Run.stage.desc())))
+    if method in ("sft", "grpo"):
+        newest = [run for run in newest if run.kind == method]
+    shown = newest[(page - 1) * RUNS_PER_PAGE : page * RUNS_PER_PAGE]
+    return render(
+        request,
+        "runs.html",
+        lines=lines(session, shown),
+        shares={run.id: held_out_share(session, run) for run in shown},
+        total=len(newest),
+        any_at_all=bool(newest) or session.scalar(select(func.count()).select_from(Run)) != 0,
+        state=state if state in STATE_FILTERS else "",
+        method=method if method in METHOD_FILTERS else "",
+        states=[(key, words) for key, (words, _) in STATE_FILTERS.items()],
+        methods=list(METHOD_FILTERS.items()),
+        page=page,
+        pages=max(1, -(-len(newest) // RUNS_PER_PAGE)),
+    )
+
+
+# One run
+
+
+@dataclass(frozen=True)
+class WorkerFiles:
+    """What only the worker has of a run."""
+
+    artifacts: list[Artifact]
+    log: str
+
+
+def worker_files(run_id: UUID, worker: WorkerDep, sweep: SweepDep) -> WorkerFiles | None:
+    """Asked before the request's transaction begins; None while the worker is away or lacks the run."""
+    if sweep.worker_away is not None:
+        return None
+    try:
+        return WorkerFiles(worker.artifacts(run_id), worker.log(run_id, LOG_LINES))
+    except (WorkerAway, NotFound):
+        return None
+
+
+WorkerFilesDep = Annotated[WorkerFiles | None, Depends(worker_files)]
+
+
+@router.get("/runs/{run_id}")
+def show_run(
+    request: Request,
+    files: WorkerFilesDep,
+    run: RunDep,
+    session: SessionDep,
+    table: Annotated[str, Query(max_length=80)] = "",
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+) -> Response:
+    view = runs.view(session, run)
+    names = {row.sha256: row for row in session.scalars(select(Dataset))}
+    predecessor = session.get(Run, run.starts_from) if run.starts_from else None
+    return render(
+        request,
+        "run.html",
+        view=view,
+        opening=run_words.opening(view),
+        elapsed_now=elapsed_now(view),
+        plan=plan_of(session, run),
+        road=road(session, run, view),
+        predecessor=predecessor,
+        assessment=session.get(Assessment, run.assessment_id) if run.assessment_id else None,
+        figures=run_words.figures(view, table, page),
+        table=table,
+        measures=run_words.measures(view.before, view.after),
+        corrections=run_words.corrections(view.before, view.after),
+        pairs=run_words.pairs(view.before, view.after),
+        worker_files=files,
+        log_lines=LOG_LINES,
+        snippets=SNIPPETS,
+        model_words=run_words.model_words(view.spec.model),
+        dataset_words=run_words.dataset_words(
+            view.spec.dataset, {key: row.name for key, row in names.items()}
+        ),
+        dataset_href=dataset_href(view.spec, names),
+        setting_rows=setting_rows(view.spec),
+        spec_json=json.dumps(view.spec.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2),
+        duration=run_words.duration,
+        percent=run_words.percent,
+        size=run_words.size,
+        counted=run_words.counted,
+        reach=run_words.reach,
+        outcome_word=run_words.outcome_word,
+        rewards=rewards,
+    )
+
+
+SNIPPETS = {
+    "load": """from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "model"  # where you unpacked model.zip
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder)
+
+prompt = [{"role": "user", "content": "Your prompt"}]
+inputs = tokenizer.apply_chat_template(
+    prompt, add_generation_prompt=True, return_tensors="pt", return_dict=True
+)
+output = model.generate(**inputs, max_new_tokens=256, do_sample=True, temperature=1.0)
+print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))""",
+    "serve": """pip install "transformers[serving]"
+transformers serve ./model --port 8080
+
+curl http://127.0.0.1:8080/v1/chat/completions \\
+  -H "Content-Type: application/json" \\
+  -d '{"model": "./model", "messages": [{"role": "user", "content": "Your prompt"}]}'""",
+}
+
+
+def elapsed_now(view: RunView) -> float | None:
+    if view.is_over or view.started_at is None:
+        return view.elapsed_seconds
+    return max(0.0, (now() - view.started_at).total_seconds())
+
+
+@dataclass(frozen=True)
+class StageLink:
+    id: UUID
+    name: str
+    kind: str
+    state: str
+    here: bool
+
+
+def plan_of(session: Session, run: Run) -> list[StageLink]:
+    """The runs before and after this one that a model passes through; empty for a run on its own."""
+    chain = [run]
+    while (first := chain[0].starts_from) and (before := session.get(Run, first)) and len(chain) < 10:
+        chain.insert(0, before)
+    while len(chain) < 10 and (after := _successor(session, chain[-1])):
+        chain.append(after)
+    if len(chain) == 1:
+        return []
+    return [StageLink(r.id, r.spec.name, r.kind, r.state.value, r.id == run.id) for r in chain]
+
+
+def _successor(session: Session, run: Run) -> Run | None:
+    return session.scalars(
+        select(Run).where(Run.starts_from == run.id).order_by(Run.created_at.desc()).limit(1)
+    ).first()
+
+
+def road(session: Session, run: Run, view: RunView) -> list[tuple[str, object, Markup]]:
+    """Start, middle and end of a plan on one scale: from before its first stage to after this one."""
+    if view.after is None or view.before is None or run.starts_from is None:
+        return []
+    before = session.get(Run, run.starts_from)
+    earlier = runs.view(session, before).before if before else None
+    if earlier is None:
+        return []
+    return [
+        run_words.picture("Start", earlier.sampled, hollow=True),
+        run_words.picture(f"After {before.kind.upper() if before else ''}", view.before.sampled),
+        run_words.picture(f"After {run.kind.upper()}", view.after.sampled),
+    ]
+
+
+def rewards(group: object) -> str:
+    values = getattr(group, "rewards", [])
+    return ", ".join("none" if value is None else f"{value:g}" for value in values)
+
+
+def dataset_href(spec: RunSpec, uploaded: Mapping[str, Dataset]) -> str:
+    match spec.dataset:
+        case None:
+            return ""
+        case ref if ref.kind == "generated":
+            return f"/datasets/generated/{ref.name}"
+        case ref:
+            row = uploaded.get(ref.sha256)
+            return f"/datasets/{row.id}" if row else ""
+
+
+def setting_rows(spec: RunSpec) -> list[tuple[str, list[tuple[str, str]]]]:
+    recipe = recipe_values(spec.recipe)
+    settings = BY_METHOD.get(spec.recipe.kind, ())
+    rows = [
+        (setting.label, _shown(recipe[f"{spec.recipe.kind}.{setting.name}"], setting.unit, setting.kind))
+        for setting in settings
+    ]
+    measured = [
+        (setting.label, _shown(f"{getattr(spec.evaluation, setting.name):g}", setting.unit, setting.kind))
+        for setting in EVALUATION
+    ]
+    graders = [(label, grader) for label, grader in _graders(spec) if grader]
+    found = [("Training", rows), ("Grader", graders), ("Evaluation", measured)]
+    return [(title, values) for title, values in found if values and spec.recipe.kind != "starter"]
+
+
+def _shown(value: str, unit: str, kind: str) -> str:
+    if kind == "yes_no":
+        return "yes" if value else "no"
+    return f"{value} {unit}".strip() if value else "not set"
+
+
+def _graders(spec: RunSpec) -> list[tuple[str, str]]:
+    words = {
+        "regex": "pattern found and compared",
+        "string_check": "text compared",
+        "json_schema": "valid JSON",
+    }
+    return [
+        (label, f"{words[grader.type]} ({grader.name})")
+        for label, grader in (("Answer", spec.grader), ("Draft", spec.draft_grader))
+        if grader is not None
+    ]
+
+
+@router.get("/runs/{run_id}/metrics.csv")
+def metrics_csv(
+    run: RunDep, session: SessionDep, series: Annotated[str, Query(max_length=80)] = ""
+) -> Response:
+    metrics = runs.view(session, run).metrics
+    chosen = {key: points for key, points in metrics.items() if key == series} if series else metrics
+    if series and not chosen:
+        raise NotFound(f"This run has no numbers called “{series}”.")
+    table = {key: {point.step: point.value for point in points} for key, points in chosen.items()}
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["step", *table])
+    for step in sorted({step for values in table.values() for step in values}):
+        writer.writerow([step, *(values.get(step, "") for values in table.values())])
+    name = f"run-{run.id}{'-' + series.replace('/', '-') if series else ''}.csv"
+    return Response(
+        text.getvalue(),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+# Stopping and deleting
+
+
+@router.get("/runs/{run_id}/cancel")
+def ask_cancel(request: Request, run: RunDep, session: SessionDep) -> Response:
+    if run.state.is_over or run.cancel_requested:
+        return RedirectResponse(f"/runs/{run.id}", 303)
+    return render(
+        request, "run_cancel.html", run=run, successor=_successor(session, run), words=runs.words(run)
+    )
+
+
+@router.post("/runs/{run_id}/cancel")
+def cancel_run(run: RunDep, session: SessionDep, sweep: SweepDep, tasks: BackgroundTasks) -> Response:
+    if not run.state.is_over:
+        runs.cancel(session, run)
+        tasks.add_task(sweep.wake)
+    return RedirectResponse(f"/runs/{run.id}", 303)
+
+
+@router.get("/runs/{run_id}/delete")
+def ask_delete(request: Request, run: RunDep, session: SessionDep) -> Response:
+    return render(request, "run_delete.html", run=run, successor=_successor(session, run))
+
+
+@router.post("/runs/{run_id}/delete")
+def delete_run(run: RunDep, session: SessionDep, sweep: SweepDep, tasks: BackgroundTasks) -> Response:
+    runs.delete(session, run)
+    tasks.add_task(sweep.wake)
+    return RedirectResponse("/runs", 303)
