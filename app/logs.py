@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 LONGEST = 8192
 
@@ -37,8 +38,8 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=True)
 
 
-def configure(level: str) -> None:
-    lines = logging.StreamHandler(sys.stderr)
+def configure(level: str, file: Path | None = None) -> None:
+    lines = logging.FileHandler(file) if file else logging.StreamHandler(sys.stderr)
     lines.setFormatter(JsonLines())
     root = logging.getLogger()
     root.handlers = [lines]

@@ -34,6 +34,9 @@ from app.worker_client import WorkerClient
 APP = Path(__file__).parent
 ROOT = APP.parent
 
+FAILURES = (TuningForkError, RequestValidationError, HTTPException, SQLAlchemyError)
+"""Answered in words; everything else is our own fault and is caught further out, where it is logged."""
+
 FORM_OVERHEAD = 65_536
 """A browser wraps an uploaded file in so much at most."""
 
@@ -56,9 +59,7 @@ def create_app(settings: WebSettings, worker_transport: httpx.BaseTransport | No
             Middleware(Envelope, settings=settings),
             Middleware(Guard, settings=settings, database=parts.database),
         ],
-        exception_handlers=dict.fromkeys(
-            (TuningForkError, RequestValidationError, HTTPException, SQLAlchemyError), _answer
-        ),
+        exception_handlers=dict.fromkeys(FAILURES, _answer),
     )
     app.state.parts = parts
     app.mount("/static", VersionedFiles(directory=ROOT / "static"), name="static")
@@ -88,7 +89,8 @@ def worker_token(settings: WebSettings) -> str:
     if shared.exists():
         return shared.read_text(encoding="utf-8").strip()
     raise InvalidInput(
-        f"There is no worker token: set TUNING_FORK_WEB_WORKER_TOKEN to the worker's, or share {shared} with it."
+        "There is no worker token: set TUNING_FORK_WEB_WORKER_TOKEN to the worker's, "
+        f"or share the file {shared} with it."
     )
 
 
@@ -131,6 +133,7 @@ def _include_routers(app: FastAPI, settings: WebSettings) -> None:
     for router in api.ROUTERS:
         app.include_router(router, prefix="/api/v1")
     app.include_router(api.UPLOADS, prefix="/api/v1", max_body_size=settings.max_upload_bytes)
+    app.include_router(api.HEALTH)
     for router in pages.ROUTERS:
         app.include_router(router, include_in_schema=False)
     app.include_router(

@@ -132,7 +132,9 @@ def standing(session: Session, run: Run) -> Standing:
 
 def view(session: Session, run: Run) -> RunView:
     metrics = _reports(session, run, "metric")
-    evaluations = [r.what.evaluation for r in _reports(session, run, "evaluation") if _is_evaluation(r)]
+    evaluations = [
+        r.what.evaluation for r in _reports(session, run, "evaluation") if isinstance(r.what, EvaluationEvent)
+    ]
     before = next((e for e in evaluations if e.when == "before"), None)
     after = next((e for e in evaluations if e.when == "after"), None)
     return RunView(
@@ -214,10 +216,6 @@ def _reports(session: Session, run: Run, kind: str, newest: int | None = None) -
     if newest is None:
         return list(session.scalars(of_run.order_by(Report.seq)))
     return list(session.scalars(of_run.order_by(Report.seq.desc()).limit(newest)))[::-1]
-
-
-def _is_evaluation(report: Report) -> bool:
-    return isinstance(report.what, EvaluationEvent)
 
 
 def _phase(session: Session, run: Run) -> Phase | None:

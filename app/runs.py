@@ -1,4 +1,4 @@
-"""The verbs that touch both database and worker: launch, cancel, delete, and keeping our copy of a run true."""
+"""The verbs that touch both database and worker: launch, cancel, delete, and keeping our copy true."""
 
 import logging
 import threading
@@ -41,6 +41,8 @@ KEYED_RUNS = UUID("6f1f2f0e-6f0b-4a51-9f55-6c1f0d7c1f3e")
 """Run ids made from an Idempotency-Key live in this namespace: the same key always names the same runs."""
 
 PAGE = 1000
+LOST = "The worker had this run and no longer knows it; launch it again."
+
 LOOK_AGAIN_AFTER = 0.5
 """Seconds. Many watchers of one run cost the worker no more than one."""
 
@@ -123,9 +125,7 @@ def _problems_of_stage(session: Session, n: int, spec: RunSpec) -> Iterable[Prob
     if spec.recipe.kind == "starter":
         yield Problem(where=f"{where}.recipe.kind", what="the worker trains the starter model by itself")
     if n and spec.starts_from:
-        yield Problem(
-            where=f"{where}.starts_from", what="a later stage starts from the one before; leave it out"
-        )
+        yield Problem(where=f"{where}.starts_from", what="leave it out; a stage starts from the one before")
     if not n and spec.starts_from:
         yield from _problems_of_start(session, where, spec.starts_from)
     if spec.dataset and spec.dataset.kind == "uploaded":
@@ -228,7 +228,7 @@ def sync(database: Database, worker: WorkerClient, run_id: UUID) -> None:
 
 
 def keep(session: Session, run_id: UUID, page: EventPage) -> None:
-    """Two watchers may hold the same page: the row lock orders them, the primary key would stop the second."""
+    """Two watchers may hold the same page: the row lock orders them, the primary key stops a second copy."""
     run = session.get(Run, run_id, with_for_update=True)
     if run is None:
         return
@@ -431,9 +431,7 @@ class Sweep:
         with self._database.writing() as session, session.begin():
             run = session.get(Run, run_id)
             if run is not None and run.accepted_at is not None and not run.state.is_over:
-                conclude(
-                    run, RunState.FAILED, "The worker had this run and no longer knows it; launch it again."
-                )
+                conclude(run, RunState.FAILED, LOST)
 
     def _behind(self, statuses: dict[UUID, RunStatus]) -> list[UUID]:
         """Runs that are not over, and runs of which the worker has events we lack."""

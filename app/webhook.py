@@ -1,4 +1,4 @@
-"""Tells an address of the operator's choice that a run has ended: a few tries, each claimed before it is made."""
+"""Tells an address of the operator's choice that a run has ended: a few tries, each claimed beforehand."""
 
 import logging
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The worker as seen from the web: one method per thing it can be asked, and one place where its failures change language."""
+"""The worker as seen from the web, and the one place where its failures are put in our words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What a route may ask for: a session, the settings, the rulebook, the worker, a row or 404, a rendered page."""
+"""What a route may ask for: session, settings, rulebook, worker, a row or 404, a rendered page."""
 
 import threading
 from collections.abc import Iterator

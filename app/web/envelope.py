@@ -3,6 +3,8 @@
 import logging
 import secrets
 import time
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.settings import WebSettings
 from app.web.security import is_https
 from app.web.tell import tell
+
+Header = tuple[bytes, bytes]
 
 log = logging.getLogger("tuning_fork.access")
 
@@ -39,37 +43,36 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
-        request_id = secrets.token_hex(8)
         state = scope.setdefault("state", {})
-        state["request_id"], state["principal"] = request_id, None
-        status = 0
+        state["request_id"], state["principal"] = secrets.token_hex(8), None
+        began, status = time.perf_counter(), 0
 
-        async def send_wrapped(message: Message) -> None:
+        async def sealed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = list(message.get("headers", ()))
-                names = {name for name, _ in headers}
-                headers += self._always
-                headers.append((b"x-request-id", request_id.encode()))
-                if b"content-security-policy" not in names:
-                    headers.append(self._policy)
-                if state["principal"] is not None and b"cache-control" not in names:
-                    headers.append((b"cache-control", b"no-store"))
-                message["headers"] = headers
+                message["headers"] = self._sealed(message.get("headers", ()), state)
             await send(message)
 
         try:
-            await self._app(scope, receive, send_wrapped)
+            await self._app(scope, receive, sealed)
         except Exception as error:
-            log.exception("request %s failed", request_id)
+            log.exception("request %s failed", state["request_id"])
             if status:
                 raise
-            await tell(Request(scope), error)(scope, receive, send_wrapped)
+            await tell(Request(scope), error)(scope, receive, sealed)
         finally:
             if log.isEnabledFor(logging.INFO):
                 _note(scope, status, time.perf_counter() - began)
+
+    def _sealed(self, given: Iterable[Header], state: Mapping[str, Any]) -> list[Header]:
+        headers = [*given, *self._always, (b"x-request-id", state["request_id"].encode())]
+        names = {name for name, _ in headers}
+        if b"content-security-policy" not in names:
+            headers.append(self._policy)
+        if state["principal"] is not None and b"cache-control" not in names:
+            headers.append((b"cache-control", b"no-store"))
+        return headers
 
 
 def _note(scope: Scope, status: int, seconds: float) -> None:

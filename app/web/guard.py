@@ -93,9 +93,8 @@ class Guard:
         site = headers.get(b"sec-fetch-site")
         origin = headers.get(b"origin")
         if site is not None:
-            own = site == b"same-origin" or (
-                site == b"none" and headers.get(b"sec-fetch-mode") == b"navigate"
-            )
+            typed = site == b"none" and headers.get(b"sec-fetch-mode") == b"navigate"
+            own = site == b"same-origin" or typed
         elif origin is not None:
             host = headers.get(b"host", b"").decode("latin-1")
             own = origin.decode("latin-1") == security.own_origin(self._settings, host)

@@ -88,6 +88,12 @@ def revoke_key(session: Session, key_id: str) -> ApiKey:
     return row
 
 
+def state_of(key: ApiKey) -> Literal["valid", "revoked", "expired"]:
+    if key.revoked_at is not None:
+        return "revoked"
+    return "expired" if key.expires_at <= now() else "valid"
+
+
 # Recognising a request
 
 
@@ -171,6 +177,4 @@ class Limiter:
 
     def take(self, address: str) -> None:
         if self._item and not self._windows.hit(self._item, address):
-            raise RateLimited(
-                f"More than {self._item.amount} requests a minute; wait a minute and try again."
-            )
+            raise RateLimited(f"More than {self._item.amount} requests a minute; wait and try again.")

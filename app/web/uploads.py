@@ -1,4 +1,4 @@
-"""A dataset on its way to the worker: written to disk as it arrives, counted, hashed, handed on, forgotten."""
+"""A dataset on its way to the worker: kept on disk as it arrives, counted, hashed, handed on, forgotten."""
 
 import hashlib
 import time
@@ -60,7 +60,7 @@ def sweep_out(folder: Path) -> None:
 def keep_dataset(
     database: Database, worker: WorkerClient, sweep: runs.Sweep, arrived: Arrived, name: str
 ) -> Dataset:
-    """The worker judges every row before there is a dataset; `name` is the user's, the hash is its identity."""
+    """The worker judges every row first; the name is the user's, the hash is the dataset's identity."""
     try:
         with sweep.uploading:
             with database.writing() as session, session.begin():

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from app import runs
 from app.errors import Malformed, NotFound
 from app.http_json import StrictRoute
-from app.models import Assessment
+from app.models import Assessment, Run
 from app.protocol import Artifact, Message, RunEvent, RunId, RunSpec
 from app.web.api.paging import Cursor, Limit, Page, page_of
 from app.web.deps import PartsDep, RunDep, SessionDep, SettingsDep, SweepDep, WorkerDep
@@ -56,7 +56,7 @@ class Launched(Message):
 
 @router.get("/runs", summary="All runs, newest first")
 def list_runs(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> Page[runs.Standing]:
-    found, following = page_of(session, runs.Run, limit, cursor)
+    found, following = page_of(session, Run, limit, cursor)
     return Page(items=[runs.standing(session, run) for run in found], next=following)
 
 
@@ -118,8 +118,8 @@ async def run_events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Any:
-    """With `Accept: text/event-stream` the answer stays open: `id` is `seq`, `event` is the event's kind, and a
-    `status` event tells where the run stands. Close it on `end`. `Last-Event-ID` resumes."""
+    """With `Accept: text/event-stream` the answer stays open: `id` is `seq`, `event` is the event's kind, and
+    a `status` event tells where the run stands. Close it on `end`. `Last-Event-ID` resumes."""
     cursor = await run_in_threadpool(_cursor, parts, run_id, last_event_id or after)
     if "text/event-stream" not in request.headers.get("accept", ""):
         return await run_in_threadpool(recorded, parts.database, run_id, cursor, limit)
@@ -168,7 +168,7 @@ def _cursor(parts: PartsDep, run_id: UUID, given: str | None) -> int:
     """After which event to go on; one that does not exist yet cannot have been seen."""
     parts.sweep.look(run_id)
     with parts.database.reading() as session:
-        run = session.get(runs.Run, run_id)
+        run = session.get(Run, run_id)
     if run is None:
         raise NotFound("There is no run here: it may have been deleted.")
     if given is None or given == "":

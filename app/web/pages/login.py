@@ -15,7 +15,7 @@ router = APIRouter()
 
 @router.get("/login")
 def login_page(request: Request, next: str = "") -> Response:
-    """The link carries the token after `#`, where servers and logs never see it; a script posts it from there."""
+    """The link carries the token after `#`, which no server or log sees; a script posts it from there."""
     if request.state.principal is not None:
         return RedirectResponse(security.local_path(next), status_code=303)
     return render(request, "login.html", next=security.local_path(next, otherwise=""))

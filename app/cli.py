@@ -1,0 +1,168 @@
+"""The command line: serving on this machine, links and keys, advice from a file, runs over the REST API."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import click
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+
+from app import __version__, logs
+from app.cli_advice import advise, template
+from app.cli_runs import runs
+from app.database import Database
+from app.errors import TuningForkError
+from app.http_server import listen, serve
+from app.main import check_access, create_app
+from app.models import ApiKey
+from app.settings import WebSettings, WorkerSettings
+from app.up import greet, login_link, prepare_data_dir, prepare_database, up
+from app.web import security
+from app.worker.main import create_app as create_worker
+
+BAD_INPUT = 2
+
+out = Console()
+complaints = Console(stderr=True)
+
+
+class Told(typer.core.TyperGroup):
+    """Failures are told in our words, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except TuningForkError as error:
+            complaints.print(error.sentence, style="bold", markup=False, highlight=False)
+            for problem in error.problems:
+                complaints.print(f"  {problem.where}: {problem.what}", markup=False, highlight=False)
+            raise typer.Exit(BAD_INPUT if 400 <= error.status < 500 else 1) from None
+        except ValidationError as error:
+            complaints.print("A setting cannot be used:", style="bold")
+            for complaint in error.errors(include_input=False, include_context=False):
+                name = ".".join(map(str, complaint["loc"]))
+                complaints.print(f"  {name}: {complaint['msg']}", markup=False, highlight=False)
+            raise typer.Exit(BAD_INPUT) from None
+
+
+cli = typer.Typer(
+    cls=Told,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="SFT or GRPO? Advice with evidence, and the training run that follows from it.",
+)
+keys = typer.Typer(no_args_is_help=True, help="API keys for programs.")
+cli.add_typer(keys, name="key")
+cli.add_typer(runs, name="runs")
+cli.command("recommend")(advise)
+cli.command("questionnaire")(template)
+
+
+@cli.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@cli.command("up")
+def start_both() -> None:
+    """Serve web and worker together on this machine."""
+    up(out)
+
+
+@cli.command()
+def web() -> None:
+    """Serve the web alone; the worker runs elsewhere."""
+    settings = WebSettings()
+    check_access(settings)
+    listener = listen(settings.host, settings.port, "TUNING_FORK_WEB_PORT")
+    settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+    prepare_data_dir(settings.data_dir)
+    logs.configure(settings.log_level)
+    database = prepare_database(out, settings)
+    app = create_app(settings)
+    greet(out, settings, database)
+    database.close()
+    serve(app, listener, app.state.parts.stopping.set)
+
+
+@cli.command()
+def worker() -> None:
+    """Serve the worker, which trains."""
+    settings = WorkerSettings()
+    listener = listen(settings.host, settings.port, "TUNING_FORK_WORKER_PORT")
+    logs.configure(settings.log_level)
+    serve(create_worker(settings), listener)
+
+
+@cli.command("migrate")
+def bring_up_to_date() -> None:
+    """Bring the database up to date; SQLite is copied first."""
+    settings = WebSettings()
+    prepare_data_dir(settings.data_dir)
+    prepare_database(out, settings).close()
+    out.print("The database is up to date.")
+
+
+@cli.command("login-link")
+def print_login_link() -> None:
+    """Print a link that signs in one browser, once."""
+    settings = WebSettings()
+    with _database(settings) as database:
+        out.print(login_link(settings, database), soft_wrap=True, highlight=False)
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    days: Annotated[float | None, typer.Option(help="Valid for so many days.")] = None,
+) -> None:
+    """Make a key and print it, this once."""
+    settings = WebSettings()
+    with _database(settings) as database, database.writing() as session, session.begin():
+        _, key = security.new_key(session, name, days or settings.api_key_days)
+    complaints.print("Keep this key; it is not shown again. Send it as `Authorization: Bearer …`.")
+    sys.stdout.write(f"{key}\n")
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Show all keys, without their secrets."""
+    table = Table("id", "name", "made", "expires", "last used", "state")
+    with _database(WebSettings()) as database, database.reading() as session:
+        for key in session.scalars(select(ApiKey).order_by(ApiKey.created_at)):
+            used = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
+            made, expires = f"{key.created_at:%Y-%m-%d}", f"{key.expires_at:%Y-%m-%d}"
+            table.add_row(key.id, key.name, made, expires, used, security.state_of(key))
+    out.print(table)
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's eight characters.")],
+) -> None:
+    """End a key at once."""
+    with _database(WebSettings()) as database, database.writing() as session, session.begin():
+        name = security.revoke_key(session, key_id).name
+    out.print(f"Revoked {key_id} ({name}).", markup=False)
+
+
+@contextmanager
+def _database(settings: WebSettings) -> Iterator[Database]:
+    prepare_data_dir(settings.data_dir)
+    database = prepare_database(complaints, settings)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,210 @@
+"""Assessments: a project with its answers, weights and frozen recommendations."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field, StringConstraints
+
+from app import runs
+from app.advisor.advice import Recommendation
+from app.advisor.rulebook import Rulebook
+from app.errors import Malformed, NotFound, WrongMediaType
+from app.http_json import StrictRoute
+from app.models import Assessment, Milestone
+from app.protocol import Message, Name
+from app.strict_json import strict_loads
+from app.web import assessing
+from app.web.api.paging import Cursor, Limit, Page, page_of
+from app.web.api.recommendations import MOST_ANSWERS
+from app.web.deps import AssessmentDep, RulebookDep, SessionDep
+
+router = APIRouter(tags=["assessments"], route_class=StrictRoute)
+
+Description = Annotated[str, StringConstraints(max_length=4000)]
+Weights = Annotated[dict[str, float], Field(max_length=20)]
+
+
+class NewAssessment(Message):
+    name: Name
+    description: Description = ""
+    answers: Annotated[dict[str, Any], Field(max_length=MOST_ANSWERS, default_factory=dict)]
+    weights: Annotated[Weights, Field(default_factory=dict)]
+    """Empty means the rulebook's own."""
+
+
+class Changes(Message):
+    name: Name | None = None
+    description: Description | None = None
+    weights: Weights | None = None
+
+
+class MilestoneView(BaseModel):
+    number: int
+    created_at: datetime
+    rulebook_version: str
+    rulebook_checksum: str
+    answers: dict[str, Any]
+    weights: dict[str, float]
+    recommendation: Recommendation
+
+
+class AssessmentView(BaseModel):
+    id: UUID
+    name: str
+    description: str
+    answers: dict[str, Any]
+    weights: dict[str, float]
+    rulebook_version: str
+    milestones: int
+    """How often a recommendation was frozen."""
+    created_at: datetime
+    updated_at: datetime
+
+
+class AnswerView(BaseModel):
+    question: str
+    answer: Any
+    revision: int
+
+
+@router.get("/assessments", summary="All assessments, newest first")
+def list_assessments(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> Page[AssessmentView]:
+    found, following = page_of(session, Assessment, limit, cursor)
+    return Page(items=[_view(assessment) for assessment in found], next=following)
+
+
+@router.post("/assessments", status_code=201, summary="Begin an assessment")
+def create_assessment(
+    body: NewAssessment, session: SessionDep, rulebook: RulebookDep, response: Response
+) -> AssessmentView:
+    assessment = Assessment(
+        name=body.name,
+        description=body.description,
+        weights=body.weights,
+        rulebook_version=rulebook.version,
+        answers=[],
+        milestones=[],
+    )
+    for question, given in body.answers.items():
+        assessing.answer(assessment, question, given)
+    _check(assessment, rulebook)
+    session.add(assessment)
+    session.flush()
+    response.headers["Location"] = f"/api/v1/assessments/{assessment.id}"
+    return _view(assessment)
+
+
+@router.get("/assessments/{assessment_id}", summary="An assessment with its answers")
+def show_assessment(assessment: AssessmentDep) -> AssessmentView:
+    return _view(assessment)
+
+
+@router.patch("/assessments/{assessment_id}", summary="Change name, description or weights")
+def change_assessment(body: Changes, assessment: AssessmentDep, rulebook: RulebookDep) -> AssessmentView:
+    for field, value in body.model_dump(exclude_none=True).items():
+        setattr(assessment, field, value)
+    _check(assessment, rulebook)
+    return _view(assessment)
+
+
+@router.delete("/assessments/{assessment_id}", status_code=204, summary="Delete an assessment; its runs stay")
+def delete_assessment(assessment: AssessmentDep, session: SessionDep) -> None:
+    runs.delete_assessment(session, assessment)
+
+
+async def _wire(request: Request) -> Any:
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        raise WrongMediaType("Send the answer as JSON, with `Content-Type: application/json`.")
+    body = await request.body()
+    if not body:
+        raise Malformed("The answer is missing; send `null` for one that is not known yet.")
+    return strict_loads(body)
+
+
+ANSWER: Mapping[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "description": "A choice, a quantity, `not_applicable`, null for not known yet, "
+                    "or an object with choice or quantity, basis, note and evidence."
+                }
+            }
+        },
+    }
+}
+
+
+@router.put(
+    "/assessments/{assessment_id}/answers/{question}", summary="Answer a question", openapi_extra=ANSWER
+)
+def put_answer(
+    question: str,
+    given: Annotated[Any, Depends(_wire)],
+    assessment: AssessmentDep,
+    rulebook: RulebookDep,
+) -> AnswerView:
+    """The same answer again changes nothing."""
+    if question not in rulebook.questions:
+        raise NotFound(f"There is no such question; the questions are {', '.join(rulebook.questions)}.")
+    rulebook.read({"answers": {question: given}})
+    row = assessing.answer(assessment, question, given)
+    return AnswerView(question=question, answer=row.answer, revision=row.revision)
+
+
+@router.post(
+    "/assessments/{assessment_id}/recommendation", status_code=201, summary="Recommend, and freeze the result"
+)
+def freeze_recommendation(
+    assessment: AssessmentDep, session: SessionDep, rulebook: RulebookDep
+) -> MilestoneView:
+    return _milestone(assessing.freeze(session, assessment, rulebook))
+
+
+@router.get("/assessments/{assessment_id}/recommendation", summary="The latest frozen recommendation")
+def show_recommendation(assessment: AssessmentDep) -> MilestoneView:
+    return _milestone(_latest(assessment))
+
+
+@router.get(
+    "/assessments/{assessment_id}/record.md",
+    summary="The decision record as Markdown",
+    response_class=Response,
+)
+def show_record(assessment: AssessmentDep, rulebook: RulebookDep) -> Response:
+    text = assessing.record_of(assessment, _latest(assessment), rulebook)
+    return Response(text, media_type="text/markdown; charset=utf-8")
+
+
+def _latest(assessment: Assessment) -> Milestone:
+    found = assessing.latest(assessment)
+    if found is None:
+        raise NotFound("Nothing was recommended yet; POST to this address first.")
+    return found
+
+
+def _check(assessment: Assessment, rulebook: Rulebook) -> None:
+    """Refuse what could not be recommended on later."""
+    rulebook.read({"answers": assessing.answers(assessment), "weights": assessment.weights or None})
+
+
+def _view(assessment: Assessment) -> AssessmentView:
+    return AssessmentView(
+        id=assessment.id,
+        name=assessment.name,
+        description=assessment.description,
+        answers=assessing.answers(assessment),
+        weights=assessment.weights,
+        rulebook_version=assessment.rulebook_version,
+        milestones=len(assessment.milestones),
+        created_at=assessment.created_at,
+        updated_at=assessment.updated_at,
+    )
+
+
+def _milestone(milestone: Milestone) -> MilestoneView:
+    return MilestoneView.model_validate(milestone, from_attributes=True)

@@ -1,0 +1,27 @@
+"""The questionnaire: every question with its choices, their effects and the sources behind them."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from app.advisor.vocabulary import Evidence, Factor
+from app.web.deps import RulebookDep
+
+router = APIRouter(tags=["advice"])
+
+
+class Questionnaire(BaseModel):
+    version: str
+    checksum: str
+    factors: list[Factor]
+    evidence: list[Evidence]
+
+
+@router.get("/questionnaire", summary="Every question, with its choices, their effects and sources")
+def show_questionnaire(rulebook: RulebookDep) -> Questionnaire:
+    """An effect of -3 speaks for SFT, one of +3 for GRPO. `not_applicable` can be answered everywhere."""
+    return Questionnaire(
+        version=rulebook.version,
+        checksum=rulebook.checksum,
+        factors=list(rulebook.factors),
+        evidence=list(rulebook.evidence.values()),
+    )
