@@ -1,16 +1,18 @@
 """What a user tells us: answers with their basis, the weights of the factors, and how both are read."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 
+from app.advisor.advice import AnswerState, Basis
+from app.advisor.conditions import NOT_APPLICABLE
+from app.advisor.vocabulary import Question
+from app.errors import Problem
 from app.protocol import Message
 
-Basis = Literal["told", "inspected", "probed", "piloted"]
-"""Which rung of the ladder of evidence an answer stands on."""
-
-AnswerState = Literal["answered", "unknown", "not_applicable"]
+M = TypeVar("M", bound=Message)
 
 Note = Annotated[str, StringConstraints(max_length=2000)]
 Link = Annotated[str, StringConstraints(pattern=r"^https?://[^\s<>\"]{1,2000}$")]
@@ -57,7 +59,7 @@ class Answer(Message):
 
 
 class Project(Message):
-    """Valid by construction when it comes from `read_project`; a question without an answer is unknown."""
+    """Checked against the questions when it comes from `Rulebook.read`; a question without an answer is unknown."""
 
     answers: Mapping[str, Answer] = {}
     weights: Mapping[str, float] | None = None
@@ -66,3 +68,114 @@ class Project(Message):
     """What inspection, probe and launch form found, by the ids the rulebook's gates name."""
     name: str = ""
     description: str = ""
+
+
+class _AnswerForm(Message):
+    """An answer with more than its choice; a quantity may stand inside or take the place of the whole."""
+
+    choice: str | None = None
+    quantity: dict[str, Any] | None = None
+    basis: Basis = "told"
+    note: Note = ""
+    evidence: Link | None = None
+
+
+_FORM_KEYS = frozenset(_AnswerForm.model_fields)
+_QUANTITIES: Mapping[str, type[Quantity]] = {"hardware": Hardware, "budget": Budget}
+
+
+def read_answer(question: Question, given: Any, problems: list[Problem]) -> Answer | None:
+    """None for an answer that says nothing, or after adding to `problems`."""
+    form = _form(question, given, problems)
+    if form is None:
+        return None
+    extras = {"basis": form.basis, "note": form.note, "evidence": form.evidence}
+    if form.choice == NOT_APPLICABLE:
+        return Answer(state="not_applicable", **extras)
+    if form.quantity is not None:
+        quantity = _quantity(question, form.quantity, problems)
+        return None if quantity is None else Answer(quantity=quantity, **extras)
+    if form.choice is None:
+        return Answer(state="unknown", **extras)
+    if question.kind != "choice":
+        problems.append(Problem(where=question.id, what=_takes_a_quantity(question)))
+        return None
+    if form.choice not in {choice.id for choice in question.choices}:
+        problems.append(Problem(where=question.id, what=_takes_a_choice(question, form.choice)))
+        return None
+    return Answer(choice=form.choice, **extras)
+
+
+def _form(question: Question, given: Any, problems: list[Problem]) -> _AnswerForm | None:
+    if isinstance(given, str):
+        return _AnswerForm(choice=given)
+    if not isinstance(given, Mapping):
+        what = _takes_a_choice(question, given) if question.kind == "choice" else _takes_a_quantity(question)
+        problems.append(Problem(where=question.id, what=what))
+        return None
+    if question.kind != "choice" and not given.keys() & _FORM_KEYS:
+        return _AnswerForm(quantity=dict(given))
+    return _validated(_AnswerForm, question.id, given, problems)
+
+
+def _quantity(question: Question, given: Mapping[str, Any], problems: list[Problem]) -> Quantity | None:
+    if question.kind == "choice":
+        problems.append(Problem(where=question.id, what="takes a choice, not a quantity"))
+        return None
+    return _validated(_QUANTITIES[question.kind], question.id, given, problems)
+
+
+def _validated(kind: type[M], where: str, given: Mapping[str, Any], problems: list[Problem]) -> M | None:
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        for fault in error.errors():
+            place = ".".join([where, *map(str, fault["loc"])])
+            problems.append(Problem(where=place, what=_fix(kind, fault)))
+        return None
+
+
+def _fix(kind: type[Message], fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        return f"is not known here; the fields are {', '.join(kind.model_fields)}"
+    return fault["msg"][0].lower() + fault["msg"][1:]
+
+
+def _takes_a_choice(question: Question, given: Any) -> str:
+    choices = ", ".join(choice.id for choice in question.choices)
+    shown = repr(given)[:80]
+    return (
+        f"{shown} is not one of its choices: {choices}. "
+        "Send not_applicable where it does not apply, and leave it out while it is unknown."
+    )
+
+
+def _takes_a_quantity(question: Question) -> str:
+    fields = ", ".join(_QUANTITIES[question.kind].model_fields)
+    return f"takes a quantity with the fields {fields}, or not_applicable"
+
+
+LARGEST_WEIGHT = 1_000_000.0
+SMALLEST_WEIGHT = 1e-6
+
+
+def read_weights(factors: Sequence[str], given: Any, problems: list[Problem]) -> Mapping[str, float] | None:
+    """Points per factor in any unit: all five, none negative, not all 0."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or set(given) != set(factors):
+        problems.append(Problem(where="weights", what=f"must name exactly these: {', '.join(factors)}"))
+        return None
+    for factor, weight in given.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not _is_weight(weight):
+            what = f"must be 0, or a number from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
+            problems.append(Problem(where=f"weights.{factor}", what=what))
+            return None
+    if not any(given.values()):
+        problems.append(Problem(where="weights", what="at least one factor must weigh more than 0"))
+        return None
+    return {factor: float(given[factor]) for factor in factors}
+
+
+def _is_weight(weight: float) -> bool:
+    return weight == 0 or SMALLEST_WEIGHT <= weight <= LARGEST_WEIGHT

@@ -1,249 +1,401 @@
 """The one entry point: a project and a rulebook in, a recommendation with its whole justification out."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
-from app.advisor.answers import AnswerState, Basis
-from app.protocol import Message
+from app.advisor.advice import (
+    Acceptability,
+    Band,
+    Contribution,
+    Coverage,
+    FactorReading,
+    GateOutcome,
+    PlanId,
+    Recommendation,
+    RulebookStamp,
+    Span,
+    TrainingMethod,
+    trusted,
+)
+from app.advisor.answers import Project
+from app.advisor.conditions import Facts
+from app.advisor.estimate import budget_of, cost_of, described, estimate, hardware_of
+from app.advisor.gates import BLOCKS, FIX, NOT_YET, OPEN, Ruled
+from app.advisor.plan import NEITHER, steps_of
+from app.advisor.robustness import (
+    Outcome,
+    acceptability_all,
+    acceptability_near,
+    flips_of,
+    next_question,
+    percent,
+    rounded,
+    robustness_of,
+    signed,
+    unknowns_of,
+)
+from app.advisor.rulebook import Rulebook
+from app.advisor.scoring import Read, Score, leaning, normalised
 
-TrainingMethod = Literal["sft", "grpo"]
-Band = Literal["strong", "moderate", "too_close", "only_runnable"]
-Rung = Literal["told", "inspected", "probed", "launch"]
-Effect = Literal["block", "defer", "warn", "block_launch"]
-PlanId = Literal["sft", "grpo", "sft_then_grpo", "reward_model_then_grpo", "not_yet"]
+Include = Literal["flips", "robustness", "estimate"]
+NOTHING_MORE: frozenset[Include] = frozenset()
+EVERYTHING: frozenset[Include] = frozenset(("flips", "robustness", "estimate"))
 
+LeanBand = Literal["strong", "moderate", "too_close"]
+BANDS: tuple[LeanBand, ...] = ("too_close", "moderate", "strong")
 
-class GateOutcome(Message):
-    id: str
-    title: str
-    method: Literal["sft", "grpo", "both"]
-    effect: Effect
-    """Of the level that holds; of the strictest level while it is unknown or clear."""
-    state: Literal["holds", "unknown", "clear"]
-    sentence: str
-    lift: str
-    """What would lift it."""
-    rung: Rung
-    questions: tuple[str, ...]
-    """Whose answers it looks at."""
-    sources: tuple[str, ...]
-
-
-class FactorReading(Message):
-    id: str
-    title: str
-    weight: float
-    """Share of the whole after normalising; 0 where no question of the factor applies."""
-    direction: float
-    """-1 all SFT, +1 all GRPO."""
-    contribution: float
-    low: float
-    high: float
-    """Bounds of the direction while unknown answers stay unknown."""
-    paragraph: str
-    sources: tuple[str, ...]
-
-
-class Contribution(Message):
-    question: str
-    factor: str
-    title: str
-    choice: str | None
-    answer_label: str
-    basis: Basis | None
-    """None where nothing was answered."""
-    effect: float
-    contribution: float
-    """Share of the lean; all of them add up to it."""
-    grade: str
-    sources: tuple[str, ...]
-    sentence: str
-    state: AnswerState
+NAMES = {"sft": "SFT", "grpo": "GRPO"}
 
 
-class Unknown(Message):
-    question: str
-    title: str
-    swing: float
-    """How far the lean can move between this question's extreme answers."""
-    low: float
-    high: float
-    """The lean at those extremes, all other unknowns left unknown."""
-    could_turn: bool
-    """Whether this answer alone could turn the sign of the lean or close a method."""
-    gates: tuple[str, ...]
-    sentence: str
+def recommend(
+    project: Project, rulebook: Rulebook, include: frozenset[Include] = NOTHING_MORE
+) -> Recommendation:
+    """Pure: equal projects and rulebooks give byte-identical JSON."""
+    facts = rulebook.facts(project)
+    score = rulebook.scoring.score(facts, weights_of(project, rulebook))
+    ruled = rulebook.gating.rule(facts)
+    bits = 0
+    for one in ruled:
+        bits |= one.bits
+    verdict = _decide(rulebook, score, bits, facts)
+    return trusted(Recommendation, _fields(project, rulebook, facts, score, ruled, verdict, include))
 
 
-class NextQuestion(Message):
-    question: str
-    title: str
-    sentence: str
+def weights_of(project: Project, rulebook: Rulebook) -> Sequence[float]:
+    return rulebook.weights if project.weights is None else normalised(project.weights, rulebook.factors)
 
 
-class Span(Message):
-    low: float
-    high: float
+# The verdict
 
 
-class Acceptability(Message):
-    """Share of weightings under which GRPO leads."""
-
-    near: float
-    all: float
-
-
-class Flip(Message):
-    question: str
-    title: str
-    from_choice: str | None
-    to_choice: str | None
-    from_label: str
-    to_label: str
-    changeable: bool
-    """Whether a team can usually bring this change about."""
-    method_after: TrainingMethod
-    plan_after: PlanId
-    lean_after: float
-    sentence: str
-
-
-class WeightFlip(Message):
-    """At which share of the whole a factor's weight would turn the lean, the others kept in proportion."""
-
-    factor: str
-    title: str
-    weight: float
-    turns_at: float | None
-    sentence: str
-
-
-class TornadoBar(Message):
-    factor: str
-    title: str
-    unknown_low: float
-    unknown_high: float
-    weight_low: float
-    weight_high: float
-
-
-class Robustness(Message):
-    near_low: float
-    near_high: float
-    """Acceptability near the user's weights with every unknown at its worst and best."""
-    weight_flips: tuple[WeightFlip, ...]
-    tornado: tuple[TornadoBar, ...]
-
-
-class Setting(Message):
-    """A suggested number, named as in the run recipe where the recipe has it."""
-
-    name: str
-    value: float | int | str | bool
-    why: str
-    sources: tuple[str, ...]
-
-
-class Stage(Message):
-    method: Literal["sft", "grpo", "reward_model"]
-    title: str
-    purpose: str
-    recipe: tuple[Setting, ...]
-
-
-class Plan(Message):
-    id: PlanId
-    title: str
-    sentence: str
-    trigger: str | None = None
-    """When to go on to a further method, if ever."""
-    steps: tuple[str, ...] = ()
-    """What to do before, or instead of, a training run."""
-    stages: tuple[Stage, ...]
-    sources: tuple[str, ...]
-
-
-class Risk(Message):
-    id: str
-    method: Literal["sft", "grpo", "both"]
-    title: str
-    sentence: str
-    watch: str
-    """Which metric or health finding will watch for it."""
-    sources: tuple[str, ...]
-
-
-class Alternative(Message):
-    id: Literal["dpo", "distillation", "retrieval", "prompting"]
-    title: str
-    sentence: str
-    sources: tuple[str, ...]
-
-
-class Cost(Message):
-    ratio: float
-    """GPU time of GRPO over that of SFT, per row."""
-    sentence: str
-    formula: str
-    assumptions: tuple[str, ...]
-
-
-class MemoryNeed(Message):
-    method: TrainingMethod
-    tuning: Literal["full", "lora", "qlora"]
-    needed_gb: float
-    fits: bool | None
-    """None while the hardware is unknown."""
-
-
-class Estimate(Message):
-    available_gb: float | None
-    memory: tuple[MemoryNeed, ...]
-    sft_gpu_hours: float | None
-    grpo_gpu_hours: float | None
-    assumptions: tuple[str, ...]
-
-
-class Coverage(Message):
-    answered: int
-    unknown: int
-    not_applicable: int
-    total: int
-
-
-class RulebookStamp(Message):
-    version: str
-    checksum: str
-
-
-class Recommendation(Message):
+class Verdict(NamedTuple):
     method: TrainingMethod
     lean: float
-    """-1 all SFT, +1 all GRPO, before gates."""
-    lean_method: TrainingMethod
-    lean_band: Literal["strong", "moderate", "too_close"]
-    """What the band would be if no gate decided."""
-    band: Band
-    band_reason: str
     decided_by: Literal["lean", "gate", "tie"]
-    readiness: Literal["ready", "fix_first"]
-    headline: str
-    reason: str
-    plan: Plan
-    blockers: tuple[GateOutcome, ...]
-    gates: tuple[GateOutcome, ...]
-    factors: tuple[FactorReading, ...]
-    contributions: tuple[Contribution, ...]
-    unknowns: tuple[Unknown, ...]
-    next_question: NextQuestion | None
-    interval: Span
-    """The lean of every completion of the unknown answers lies in here."""
-    acceptability: Acceptability
-    risks: tuple[Risk, ...]
-    alternatives: tuple[Alternative, ...]
-    cost: Cost
-    coverage: Coverage
-    rulebook: RulebookStamp
-    flips: tuple[Flip, ...] | None = None
-    """None unless asked for."""
-    robustness: Robustness | None = None
-    estimate: Estimate | None = None
+    plan: PlanId
+    bits: int
+
+
+def _decide(rulebook: Rulebook, score: Score, bits: int, facts: Facts) -> Verdict:
+    lean = rounded(score.lean)
+    method, decided_by = _method(lean, bits, rulebook.decision.tie)
+    return Verdict(method, lean, decided_by, rulebook.planning.choose(method, bits, facts), bits)
+
+
+def _method(lean: float, bits: int, tie: float) -> tuple[TrainingMethod, Literal["lean", "gate", "tie"]]:
+    if bits & NEITHER:
+        # With both closed the answer is still one of the two words: the cheaper and reversible one.
+        return ("grpo" if bits & NEITHER == BLOCKS["sft"] else "sft"), "gate"
+    if abs(lean) < tie:
+        return "sft", "tie"
+    return leaning(lean), "lean"
+
+
+def outcome_of(rulebook: Rulebook, project: Project) -> Outcome:
+    """The verdict alone, without its justification."""
+    facts = rulebook.facts(project)
+    score = rulebook.scoring.score(facts, weights_of(project, rulebook))
+    verdict = _decide(rulebook, score, rulebook.gating.bits(facts), facts)
+    return Outcome(verdict.method, verdict.plan, verdict.lean)
+
+
+# The justification
+
+
+def _fields(
+    project: Project,
+    rulebook: Rulebook,
+    facts: Facts,
+    score: Score,
+    ruled: Sequence[Ruled],
+    verdict: Verdict,
+    include: frozenset[Include],
+) -> dict[str, Any]:
+    near = acceptability_near(score.directions, score.weights, rulebook.decision.kappa)
+    band, band_reason, lean_band = _band(rulebook, score, verdict, near)
+    blocking = _blocking(ruled, verdict)
+    cost = cost_of(rulebook.compute, hardware_of(project), budget_of(project))
+    contributions = _contributions(project, rulebook, score)
+    words = _Words(rulebook, score, ruled, verdict)
+    unknowns = unknowns_of(
+        rulebook, score, ruled, lambda lean: _method(lean, verdict.bits, rulebook.decision.tie)[0]
+    )
+    planning, now = rulebook.planning, Outcome(verdict.method, verdict.plan, verdict.lean)
+    more = _more(project, rulebook, facts, score, now, include)
+    return {
+        "method": verdict.method,
+        "lean": verdict.lean,
+        "lean_method": leaning(verdict.lean),
+        "lean_band": lean_band,
+        "band": band,
+        "band_reason": band_reason,
+        "decided_by": verdict.decided_by,
+        "readiness": "fix_first" if blocking else "ready",
+        "headline": words.headline(),
+        "reason": words.reason(),
+        "plan": planning.make(verdict.plan, steps_of([one.lift for one in blocking]), facts),
+        "blockers": tuple(blocking),
+        "gates": tuple([one.outcome for one in ruled]),
+        "factors": _factors(rulebook, score),
+        "contributions": contributions,
+        "unknowns": unknowns,
+        "next_question": next_question(unknowns),
+        "interval": trusted(Span, {"low": rounded(score.low), "high": rounded(score.high)}),
+        "acceptability": trusted(
+            Acceptability, {"near": rounded(near), "all": rounded(acceptability_all(_weighing(score)))}
+        ),
+        "risks": planning.risks_of(verdict.plan, verdict.method, cost.sentence, facts),
+        "alternatives": planning.alternatives(facts),
+        "cost": cost,
+        "coverage": _coverage(contributions),
+        "rulebook": rulebook.stamp,
+        **more,
+    }
+
+
+def _more(
+    project: Project,
+    rulebook: Rulebook,
+    facts: Facts,
+    score: Score,
+    now: Outcome,
+    include: frozenset[Include],
+) -> dict[str, Any]:
+    def engine(changed: Project) -> Outcome:
+        return outcome_of(rulebook, changed)
+
+    return {
+        "flips": flips_of(rulebook, project, now, engine) if "flips" in include else None,
+        "robustness": robustness_of(rulebook, score) if "robustness" in include else None,
+        "estimate": estimate(rulebook.compute, project, facts) if "estimate" in include else None,
+    }
+
+
+def _weighing(score: Score) -> list[float]:
+    """Directions of the factors that apply at all."""
+    return [d for d, weight in zip(score.directions, score.weights, strict=True) if weight]
+
+
+def _band(rulebook: Rulebook, score: Score, verdict: Verdict, near: float) -> tuple[Band, str, LeanBand]:
+    lean_band, reason = _lean_band(rulebook, score, verdict, near)
+    if verdict.decided_by != "gate":
+        return lean_band, reason, lean_band
+    if verdict.bits & NEITHER == NEITHER:
+        return (
+            "too_close",
+            "Neither method can run as things stand, so there is nothing to be sure of.",
+            lean_band,
+        )
+    other = NAMES["sft" if verdict.method == "grpo" else "grpo"]
+    return (
+        "only_runnable",
+        f"{other} cannot run as things stand, so {NAMES[verdict.method]} is the only option.",
+        lean_band,
+    )
+
+
+def _lean_band(rulebook: Rulebook, score: Score, verdict: Verdict, near: float) -> tuple[LeanBand, str]:
+    """The lower of two readings; what is unknown can lower it further."""
+    towards_grpo = verdict.lean > 0
+    ahead = near if towards_grpo else 1 - near
+    size, bands = abs(verdict.lean), rulebook.decision.bands
+    if size < rulebook.decision.tie:
+        return "too_close", f"A lean of {signed(verdict.lean)} is a tie, and a tie goes to SFT."
+    by_size = (size >= bands.moderate.lean) + (size >= bands.strong.lean)
+    by_weights = (ahead >= bands.moderate.acceptability) + (ahead >= bands.strong.acceptability)
+    method = leaning(verdict.lean)
+    turning = score.low <= 0 if towards_grpo else score.high >= 0
+    said = f"A lean of {signed(verdict.lean)}"
+    stays = f"{NAMES[method]} stays ahead in {percent(ahead)} of weightings near yours"
+    if min(by_size, by_weights) == 2 and turning:
+        return "moderate", f"{said}, and {stays}, but what is not known yet could turn it."
+    if min(by_size, by_weights) == 2 and verdict.bits & OPEN[method]:
+        return "moderate", f"{said}, and {stays}, but a gate is not settled yet."
+    if by_weights < by_size:
+        return BANDS[
+            by_weights
+        ], f"{said}, but {NAMES[method]} leads in only {percent(ahead)} of weightings near yours."
+    if by_size < by_weights:
+        return BANDS[by_size], f"{said} is {_SIZES[by_size]}, although {stays}."
+    return BANDS[by_size], f"{said}, and {stays}."
+
+
+_SIZES = ("small", "moderate")
+
+
+def _blocking(ruled: Sequence[Ruled], verdict: Verdict) -> list[GateOutcome]:
+    """What has to be settled before this method can be launched."""
+    concerned = FIX["sft"] | FIX["grpo"] if verdict.bits & NEITHER == NEITHER else FIX[verdict.method]
+    return [
+        one.outcome
+        for one in ruled
+        if one.bits & concerned and one.outcome.state == "holds" and verdict.plan not in one.met_by
+    ]
+
+
+def _contributions(project: Project, rulebook: Rulebook, score: Score) -> tuple[Contribution, ...]:
+    made = []
+    for read, share in zip(score.reads, score.shares, strict=True):
+        fields = read.fields.copy()
+        fields["contribution"] = round(share * read.effect, 6) + 0.0
+        answer = project.answers.get(fields["question"])
+        if answer is not None:
+            _say_what_was_answered(fields, answer.basis, answer.quantity)
+        made.append(trusted(Contribution, fields))
+    return tuple(made)
+
+
+def _say_what_was_answered(fields: dict[str, Any], basis: str, quantity: Any) -> None:
+    if fields["state"] == "answered":
+        fields["basis"] = basis
+    if quantity is not None:
+        fields["answer_label"] = described(quantity)
+        if fields["state"] == "unknown":
+            fields["sentence"] = "Says nothing until model and GPUs are known."
+
+
+def _coverage(contributions: Sequence[Contribution]) -> Coverage:
+    states = [contribution.state for contribution in contributions]
+    return trusted(
+        Coverage,
+        {
+            "answered": states.count("answered"),
+            "unknown": states.count("unknown"),
+            "not_applicable": states.count("not_applicable"),
+            "total": len(states),
+        },
+    )
+
+
+# In words
+
+
+def _factors(rulebook: Rulebook, score: Score) -> tuple[FactorReading, ...]:
+    reads: list[list[tuple[float, Read]]] = [[] for _ in rulebook.factors]
+    for read, share, owner in zip(score.reads, score.shares, rulebook.scoring.owners, strict=True):
+        reads[owner].append((abs(share * read.effect), read))
+    made = []
+    for place, factor in enumerate(rulebook.factors):
+        weight, d = score.weights[place], score.directions[place]
+        told = sorted(reads[place], key=_strength, reverse=True)
+        speaking = [read for strength, read in told if strength][:3]
+        sources = [source for read in speaking for source in read.fields["sources"]]
+        made.append(
+            trusted(
+                FactorReading,
+                {
+                    "id": factor.id,
+                    "title": factor.title,
+                    "weight": rounded(weight),
+                    "direction": rounded(d),
+                    "contribution": rounded(weight * d),
+                    "low": rounded(score.lows[place]),
+                    "high": rounded(score.highs[place]),
+                    "paragraph": _paragraph(factor.title, weight, d, speaking, told),
+                    "sources": tuple(dict.fromkeys(sources)),
+                },
+            )
+        )
+    return tuple(made)
+
+
+def _strength(told: tuple[float, Read]) -> float:
+    return told[0]
+
+
+def _paragraph(
+    title: str, weight: float, d: float, speaking: Sequence[Read], told: Sequence[tuple[float, Read]]
+) -> str:
+    if not weight:
+        return f"{title} is left out: it has no weight, or none of its questions applies."
+    if abs(d) < 0.005:
+        sentences = [f"{title} does not pull either way."]
+    else:
+        sentences = [
+            f"{title} pulls towards {NAMES[leaning(d)]} by {abs(d):.2f} of 1 and counts {percent(weight)}."
+        ]
+    sentences += [read.cited for read in speaking]
+    if not speaking:
+        # Answers without effect are still what the project is like.
+        sentences += [read.cited for _, read in told if read.fields["state"] == "answered"][:2]
+    missing = [read.fields["title"] for _, read in told if read.fields["state"] == "unknown"]
+    if missing:
+        sentences.append(f"Not known yet: {', '.join(missing)}.")
+    return " ".join(sentences)
+
+
+class _Words:
+    """One sentence for the verdict, and one for what decided it."""
+
+    def __init__(self, rulebook: Rulebook, score: Score, ruled: Sequence[Ruled], verdict: Verdict) -> None:
+        self.rulebook, self.ruled, self.verdict = rulebook, ruled, verdict
+        sign = 1 if verdict.lean > 0 else -1
+        spoken = [
+            (sign * share * read.effect, read.clause)
+            for read, share in zip(score.reads, score.shares, strict=True)
+            if read.clause
+        ]
+        spoken.sort(key=_most_first)
+        self.pro = [clause for strength, clause in spoken if strength > 0]
+        self.contra = [clause for strength, clause in reversed(spoken) if strength < 0]
+
+    def headline(self) -> str:
+        verdict = self.verdict
+        if verdict.plan == "not_yet":
+            return f"Do not train yet: {self._why_not_yet()}."
+        lead = _LEADS[verdict.plan]
+        if verdict.decided_by == "gate":
+            other: TrainingMethod = "sft" if verdict.method == "grpo" else "grpo"
+            return f"{lead}: {NAMES[other]} cannot run, because {self._clause(BLOCKS[other])}."
+        if verdict.decided_by == "tie":
+            return f"{lead}: the answers balance out, and SFT is cheaper and easier to undo."
+        return f"{lead}: {_and(self.pro[:2])}."
+
+    def reason(self) -> str:
+        verdict = self.verdict
+        leans = f"The answers lean towards {NAMES[leaning(verdict.lean)]} by {signed(verdict.lean)}"
+        if verdict.decided_by == "tie":
+            leans = f"The lean of {signed(verdict.lean)} is a tie"
+        sentences = [f"{leans}, mainly because {_and(self.pro[:3])}." if self.pro else f"{leans}."]
+        if self.contra:
+            sentences.append(f"Against it: {_and(self.contra[:2])}.")
+        if verdict.decided_by == "gate":
+            sentences.insert(0, self._gate_sentence())
+        return " ".join(sentences)
+
+    def _gate_sentence(self) -> str:
+        if self.verdict.bits & NEITHER == NEITHER:
+            return f"Neither method can run: {self._clause(NEITHER)}. SFT is named because it is the cheaper one."
+        other: TrainingMethod = "sft" if self.verdict.method == "grpo" else "grpo"
+        return f"{NAMES[other]} is out because {self._clause(BLOCKS[other])}; that outweighs any lean."
+
+    def _why_not_yet(self) -> str:
+        held = [one for one in self.ruled if one.bits & NOT_YET]
+        if held:
+            return held[0].clause
+        return _and([one.clause for one in self.ruled if one.bits & NEITHER][:2])
+
+    def _clause(self, bits: int) -> str:
+        held = [one.clause for one in self.ruled if one.bits & bits]
+        return _and(held[:2])
+
+
+_LEADS: dict[PlanId, str] = {
+    "sft": "Train with SFT",
+    "grpo": "Train with GRPO",
+    "sft_then_grpo": "Train with GRPO after a short SFT warm start",
+    "reward_model_then_grpo": "Train a reward model on your preferences first, then GRPO against it",
+}
+
+
+def _most_first(spoken: tuple[float, str]) -> float:
+    return -spoken[0]
+
+
+def _and(clauses: Sequence[str]) -> str:
+    if len(clauses) < 2:
+        return "".join(clauses)
+    return f"{', '.join(clauses[:-1])} and {clauses[-1]}"
+
+
+__all__ = ["EVERYTHING", "Include", "Recommendation", "RulebookStamp", "outcome_of", "recommend"]

@@ -1,0 +1,269 @@
+"""The words of a recommendation: what is told to people, pages and programs."""
+
+from typing import Any, Literal, TypeVar
+
+from app.protocol import Message
+
+Basis = Literal["told", "inspected", "probed", "piloted"]
+"""Which rung of the ladder of evidence an answer stands on."""
+AnswerState = Literal["answered", "unknown", "not_applicable"]
+
+TrainingMethod = Literal["sft", "grpo"]
+Band = Literal["strong", "moderate", "too_close", "only_runnable"]
+Rung = Literal["told", "inspected", "probed", "launch"]
+Effect = Literal["block", "defer", "warn", "block_launch"]
+PlanId = Literal["sft", "grpo", "sft_then_grpo", "reward_model_then_grpo", "not_yet"]
+
+M = TypeVar("M", bound=Message)
+
+
+def trusted(model: type[M], values: dict[str, Any]) -> M:
+    """An instance made without validation, from values this package computed itself.
+
+    Some fifty go into one recommendation; validating each costs three times as much and would be
+    most of the time a recommendation takes. Tests read every kind back through validation.
+    """
+    made = model.__new__(model)
+    write = object.__setattr__
+    write(made, "__dict__", values)
+    write(made, "__pydantic_fields_set__", model.__pydantic_fields__.keys())
+    write(made, "__pydantic_extra__", None)
+    write(made, "__pydantic_private__", None)
+    return made
+
+
+class GateOutcome(Message):
+    id: str
+    title: str
+    method: Literal["sft", "grpo", "both"]
+    effect: Effect
+    """Of the level that holds; of the strictest level while it is unknown or clear."""
+    state: Literal["holds", "unknown", "clear"]
+    sentence: str
+    lift: str
+    """What would lift it."""
+    rung: Rung
+    questions: tuple[str, ...]
+    """Whose answers it looks at."""
+    sources: tuple[str, ...]
+
+
+class FactorReading(Message):
+    id: str
+    title: str
+    weight: float
+    """Share of the whole after normalising; 0 where no question of the factor applies."""
+    direction: float
+    """-1 all SFT, +1 all GRPO."""
+    contribution: float
+    low: float
+    high: float
+    """Bounds of the direction while unknown answers stay unknown."""
+    paragraph: str
+    sources: tuple[str, ...]
+
+
+class Contribution(Message):
+    question: str
+    factor: str
+    title: str
+    choice: str | None
+    answer_label: str
+    basis: Basis | None
+    """None where nothing was answered."""
+    effect: float
+    contribution: float
+    """Share of the lean; all of them add up to it."""
+    grade: str
+    sources: tuple[str, ...]
+    sentence: str
+    state: AnswerState
+
+
+class Unknown(Message):
+    question: str
+    title: str
+    swing: float
+    """How far the lean can move between this question's extreme answers."""
+    low: float
+    high: float
+    """The lean at those extremes, all other unknowns left unknown."""
+    could_turn: bool
+    """Whether this answer alone could turn the sign of the lean or close a method."""
+    gates: tuple[str, ...]
+    sentence: str
+
+
+class NextQuestion(Message):
+    question: str
+    title: str
+    sentence: str
+
+
+class Span(Message):
+    low: float
+    high: float
+
+
+class Acceptability(Message):
+    """Share of weightings under which GRPO leads."""
+
+    near: float
+    all: float
+
+
+class Flip(Message):
+    question: str
+    title: str
+    from_choice: str | None
+    to_choice: str | None
+    from_label: str
+    to_label: str
+    changeable: bool
+    """Whether a team can usually bring this change about."""
+    method_after: TrainingMethod
+    plan_after: PlanId
+    lean_after: float
+    sentence: str
+
+
+class WeightFlip(Message):
+    """At which share of the whole a factor's weight would turn the lean, the others kept in proportion."""
+
+    factor: str
+    title: str
+    weight: float
+    turns_at: float | None
+    sentence: str
+
+
+class TornadoBar(Message):
+    factor: str
+    title: str
+    unknown_low: float
+    unknown_high: float
+    weight_low: float
+    weight_high: float
+
+
+class Robustness(Message):
+    near_low: float
+    near_high: float
+    """Acceptability near the user's weights with every unknown at its worst and best."""
+    weight_flips: tuple[WeightFlip, ...]
+    tornado: tuple[TornadoBar, ...]
+
+
+class Setting(Message):
+    """A suggested number, named as in the run recipe where the recipe has it."""
+
+    name: str
+    value: float | int | str | bool
+    why: str
+    sources: tuple[str, ...]
+
+
+class Stage(Message):
+    method: Literal["sft", "grpo", "reward_model"]
+    title: str
+    purpose: str
+    recipe: tuple[Setting, ...]
+
+
+class Plan(Message):
+    id: PlanId
+    title: str
+    sentence: str
+    trigger: str | None = None
+    """When to go on to a further method, if ever."""
+    steps: tuple[str, ...] = ()
+    """What to do before, or instead of, a training run."""
+    stages: tuple[Stage, ...]
+    sources: tuple[str, ...]
+
+
+class Risk(Message):
+    id: str
+    method: Literal["sft", "grpo", "both"]
+    title: str
+    sentence: str
+    watch: str
+    """Which metric or health finding will watch for it."""
+    sources: tuple[str, ...]
+
+
+class Alternative(Message):
+    id: Literal["dpo", "distillation", "retrieval", "prompting"]
+    title: str
+    sentence: str
+    sources: tuple[str, ...]
+
+
+class Cost(Message):
+    ratio: float
+    """GPU time of GRPO over that of SFT, per row."""
+    sentence: str
+    formula: str
+    assumptions: tuple[str, ...]
+
+
+class MemoryNeed(Message):
+    method: TrainingMethod
+    tuning: Literal["full", "lora", "qlora"]
+    needed_gb: float
+    fits: bool | None
+    """None while the hardware is unknown."""
+
+
+class Estimate(Message):
+    available_gb: float | None
+    memory: tuple[MemoryNeed, ...]
+    sft_gpu_hours: float | None
+    grpo_gpu_hours: float | None
+    assumptions: tuple[str, ...]
+
+
+class Coverage(Message):
+    answered: int
+    unknown: int
+    not_applicable: int
+    total: int
+
+
+class RulebookStamp(Message):
+    version: str
+    checksum: str
+
+
+class Recommendation(Message):
+    method: TrainingMethod
+    lean: float
+    """-1 all SFT, +1 all GRPO, before gates."""
+    lean_method: TrainingMethod
+    lean_band: Literal["strong", "moderate", "too_close"]
+    """What the band would be if no gate decided."""
+    band: Band
+    band_reason: str
+    decided_by: Literal["lean", "gate", "tie"]
+    readiness: Literal["ready", "fix_first"]
+    headline: str
+    reason: str
+    plan: Plan
+    blockers: tuple[GateOutcome, ...]
+    gates: tuple[GateOutcome, ...]
+    factors: tuple[FactorReading, ...]
+    contributions: tuple[Contribution, ...]
+    unknowns: tuple[Unknown, ...]
+    next_question: NextQuestion | None
+    interval: Span
+    """The lean of every completion of the unknown answers lies in here."""
+    acceptability: Acceptability
+    risks: tuple[Risk, ...]
+    alternatives: tuple[Alternative, ...]
+    cost: Cost
+    coverage: Coverage
+    rulebook: RulebookStamp
+    flips: tuple[Flip, ...] | None = None
+    """None unless asked for."""
+    robustness: Robustness | None = None
+    estimate: Estimate | None = None

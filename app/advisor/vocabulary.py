@@ -1,0 +1,316 @@
+"""What the rulebook's files are made of: factors, questions, gates, plans, risks and their evidence."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from app.advisor.advice import Effect, PlanId, Rung
+from app.advisor.conditions import Rule, When
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,63}$")]
+ChoiceId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
+Grade = Literal["A", "B", "C"]
+Sources = Annotated[tuple[Id, ...], Field(min_length=1)]
+Weight = Annotated[float, Field(ge=-3, le=3)]
+
+
+class Evidence(Rule):
+    """One source: where it stands, and what it found in our words."""
+
+    id: Id
+    citation: Text
+    finding: Text
+    year: Annotated[int, Field(ge=1990, le=2100)]
+    arxiv: Annotated[str, StringConstraints(pattern=r"^\d{4}\.\d{5}$")] | None = None
+    url: Annotated[str, StringConstraints(pattern=r"^https://\S+$")] | None = None
+
+    @property
+    def link(self) -> str | None:
+        return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else self.url
+
+
+class ConditionalEffect(Rule):
+    """Replaces a choice's effect where it is the first whose condition holds."""
+
+    when: When
+    effect: Weight
+    because: Text
+    clause: Text | None = None
+    grade: Grade | None = None
+    sources: Sources | None = None
+
+
+class Choice(Rule):
+    id: ChoiceId
+    label: Text
+    hint: Text
+    effect: Weight
+    """-3 speaks for SFT, +3 for GRPO."""
+    because: Text
+    """One sentence about the project, shown as the reason."""
+    clause: Text | None = None
+    """The same in a few words, for the headline; every effect but 0 has one."""
+    grade: Grade | None = None
+    sources: Sources | None = None
+    effects: tuple[ConditionalEffect, ...] = ()
+
+    @model_validator(mode="after")
+    def _can_speak_for_itself(self) -> "Choice":
+        for rule in (self, *self.effects):
+            if rule.effect and not rule.clause:
+                raise ValueError(f"an effect of {rule.effect} needs a clause for the headline")
+        return self
+
+
+class Question(Rule):
+    id: Id
+    title: Text
+    text: Text
+    why: Text
+    help: Text
+    kind: Literal["choice", "hardware", "budget"] = "choice"
+    """What an answer is; hardware and budget are quantities from which a choice is derived."""
+    grade: Grade
+    sources: Sources
+    deciding: bool = False
+    """Belongs to the short list that separates the methods best."""
+    changeable: bool = False
+    """Whether a team can usually change the answer by working on it."""
+    choices: Annotated[tuple[Choice, ...], Field(min_length=2)]
+
+    @property
+    def largest_effect(self) -> float:
+        return max(abs(rule.effect) for choice in self.choices for rule in (choice, *choice.effects))
+
+
+class FactorHead(Rule):
+    id: ChoiceId
+    title: Text
+    about: Text
+    weight: Annotated[float, Field(ge=0, le=1)]
+    low_end: Text
+    high_end: Text
+
+
+class Factor(FactorHead):
+    questions: tuple[Question, ...]
+
+
+class Memory(Rule):
+    """Least GPU memory by model size; see the file for where each column comes from."""
+
+    overhead: Annotated[float, Field(ge=1, le=10)]
+    sources: Sources
+    parameters_b: tuple[float, ...]
+    sft_qlora: tuple[float, ...]
+    sft_lora: tuple[float, ...]
+    sft_full: tuple[float, ...]
+    grpo_qlora: tuple[float, ...]
+    grpo_lora: tuple[float, ...]
+    grpo_full: tuple[float, ...]
+    cpu_limit_b: float
+    """Largest model that is trained without a GPU."""
+
+    @model_validator(mode="after")
+    def _is_a_table(self) -> "Memory":
+        for name in type(self).model_fields:
+            column = getattr(self, name)
+            if name != "sources" and isinstance(column, tuple):
+                if len(column) != len(self.parameters_b):
+                    raise ValueError(f"{name} must have one entry per entry of parameters_b")
+                if min(column) <= 0 or list(column) != sorted(column):
+                    raise ValueError(f"{name} must be positive and rising")
+        return self
+
+
+class Speed(Rule):
+    """Rough training speed of one GPU by its memory, in 1e12 operations a second actually done."""
+
+    sources: Sources
+    memory_gb: tuple[float, ...]
+    teraflops: tuple[float, ...]
+    cpu_teraflops: Annotated[float, Field(gt=0)]
+
+
+class CostAssumptions(Rule):
+    sources: Sources
+    steps: Annotated[int, Field(ge=1)]
+    completions_per_step: Annotated[int, Field(ge=1)]
+    completions_per_prompt: Annotated[int, Field(ge=2)]
+    rollout_share: Annotated[float, Field(ge=0, lt=1)]
+    prompt_tokens: Annotated[int, Field(ge=0)]
+    tokens_per_demonstration: Annotated[int, Field(ge=1)]
+    tokens_per_rollout: Annotated[int, Field(ge=1)]
+    epochs: Annotated[float, Field(gt=0)]
+    flops_per_parameter_token: Annotated[float, Field(gt=0)]
+    rows: Mapping[str, int]
+    """Demonstrations assumed behind each choice of D1."""
+
+
+class FactorFile(Rule):
+    factor: FactorHead
+    questions: tuple[Question, ...]
+
+
+class ComputeFile(FactorFile):
+    memory: Memory
+    speed: Speed
+    cost: CostAssumptions
+
+
+class Measurement(Rule):
+    id: ChoiceId
+    title: Text
+    rung: Rung
+    low: float
+    high: float
+
+
+class Level(Rule):
+    """How strictly a gate holds, from the strictest down."""
+
+    effect: Effect
+    when: Annotated[When, Field(min_length=1)]
+    sentence: Text
+
+
+class Gate(Rule):
+    id: Id
+    title: Text
+    method: Literal["sft", "grpo", "both"]
+    rung: Rung
+    threshold: Text
+    clause: Text
+    """Completes "because ..."."""
+    clear: Text
+    unknown: Text
+    lift: Text
+    met_by: tuple[PlanId, ...] = ()
+    """Plans whose first stage does what a deferring gate asks for."""
+    sources: Sources
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)]
+
+
+class GatesFile(Rule):
+    measurements: tuple[Measurement, ...]
+    gates: tuple[Gate, ...]
+
+
+class Reading(Rule):
+    """Least lean and least acceptability of a band."""
+
+    lean: Annotated[float, Field(ge=0, le=1)]
+    acceptability: Annotated[float, Field(ge=0.5, le=1)]
+
+
+class Bands(Rule):
+    strong: Reading
+    moderate: Reading
+
+
+class Interaction(Rule):
+    id: Id
+    title: Text
+    questions: tuple[Id, ...]
+    rule: Literal["no_positive"]
+    when: Annotated[When, Field(min_length=1)]
+    because: Text
+    sources: Sources
+
+
+class DecisionFile(Rule):
+    version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+    tie: Annotated[float, Field(ge=0, lt=1)]
+    kappa: Annotated[float, Field(gt=0, le=1000)]
+    bands: Bands
+    interactions: tuple[Interaction, ...] = ()
+
+
+class PlanRule(Rule):
+    id: PlanId
+    method: Literal["sft", "grpo", "both"]
+    title: Text
+    sentence: Text
+    stages: tuple[Id, ...]
+    needs: Literal["sft"] | None = None
+    """A method that must not be blocked besides the plan's own."""
+    when: When = ()
+    sources: Sources
+
+
+class Trigger(Rule):
+    sentence: Text
+    when: When
+
+
+class StageRule(Rule):
+    id: Id
+    method: Literal["sft", "grpo", "reward_model"]
+    title: Text
+    purpose: Text
+    settings: Id
+
+
+class SettingValue(Rule):
+    """Without a value the setting is left out."""
+
+    when: When
+    value: float | int | str | bool | None = None
+
+
+class SettingRule(Rule):
+    name: ChoiceId
+    why: Text
+    sources: Sources
+    value: float | int | str | bool
+    values: tuple[SettingValue, ...] = ()
+
+
+class Wording(Rule):
+    when: When
+    sentence: Text
+
+
+class RiskRule(Rule):
+    id: Id
+    method: Literal["sft", "grpo", "both"]
+    title: Text
+    sentence: Text
+    watch: Text
+    sources: Sources
+    when: When = ()
+    values: tuple[Wording, ...] = ()
+
+
+class AlternativeRule(Rule):
+    id: Literal["dpo", "distillation", "retrieval", "prompting"]
+    title: Text
+    sentence: Text
+    sources: Sources
+    values: tuple[Wording, ...] = ()
+
+
+class PlanFile(Rule):
+    plans: tuple[PlanRule, ...]
+    trigger: Trigger
+    stages: tuple[StageRule, ...]
+    settings: Mapping[str, tuple[SettingRule, ...]]
+    risks: tuple[RiskRule, ...]
+    alternatives: tuple[AlternativeRule, ...]
+
+
+class Example(Rule):
+    """A ready-made project and what the rulebook says to it."""
+
+    id: ChoiceId
+    title: Text
+    description: Text
+    method: Literal["sft", "grpo"]
+    plan: PlanId
+    answers: Mapping[str, Any]
+
+
+class ExamplesFile(Rule):
+    examples: tuple[Example, ...]
