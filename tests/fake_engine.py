@@ -33,20 +33,18 @@ def main(path: str) -> None:
         signal.signal(signal.SIGTERM, _stop)
     log = run.event_log()
     log.append(StateEvent(state=RunState.STARTING))
-    steps = int(number or 3)
-    done = 0
+    steps = int(number) if number.isdecimal() else 3
     try:
-        for done in _steps(run, log, word, steps):
-            pass
+        _train(run, log, word, steps)
         _finish(run, log, steps)
     except Stopped:
-        log.append(EndEvent(state=RunState.CANCELLED, steps_done=done, total_steps=steps))
+        log.append(EndEvent(state=RunState.CANCELLED, steps_done=0, total_steps=steps))
     if word == "lingers":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
 
 
-def _steps(run, log: EventLog, word: str, steps: int):
+def _train(run, log: EventLog, word: str, steps: int) -> None:
     log.append(LogEvent(line=f"environment {' '.join(sorted(os.environ))}"))
     log.append(StateEvent(state=RunState.RUNNING, detail="training"))
     for step in range(1, steps + 1):
@@ -54,7 +52,6 @@ def _steps(run, log: EventLog, word: str, steps: int):
         print("step", step, flush=True)  # noqa: T201 - its stdout is the run's log
         _misbehave(run, word, step)
         time.sleep(STEP_SECONDS)
-        yield step
 
 
 def _misbehave(run, word: str, step: int) -> None:

@@ -1,7 +1,6 @@
 """What would make a run fail for certain, found before it is accepted."""
 
 from collections.abc import Iterator
-from uuid import UUID
 
 from app.errors import InvalidInput, Problem
 from app.graders.grading import check, item_fields
@@ -10,11 +9,9 @@ from app.worker.dataset_store import DatasetStore
 from app.worker.model_store import ModelStore, problem_with_model
 
 
-def refuse_unrunnable(
-    run_id: UUID, spec: RunSpec, datasets: DatasetStore, models: ModelStore, allow_hub: bool
-) -> None:
+def refuse_unrunnable(spec: RunSpec, datasets: DatasetStore, models: ModelStore, allow_hub: bool) -> None:
     problems = (
-        *_recipe_problems(run_id, spec),
+        *_recipe_problems(spec),
         *_model_problems(spec, models, allow_hub),
         *_dataset_problems(spec, datasets),
         *(check(spec.grader, "grader") if spec.grader else ()),
@@ -24,11 +21,9 @@ def refuse_unrunnable(
         raise InvalidInput("This run could not succeed, so it was not accepted.", problems)
 
 
-def _recipe_problems(run_id: UUID, spec: RunSpec) -> Iterator[Problem]:
+def _recipe_problems(spec: RunSpec) -> Iterator[Problem]:
     if spec.recipe.kind == "starter":
         yield Problem(where="recipe.kind", what="the worker trains the starter model itself; use sft or grpo")
-    if spec.starts_from == run_id:
-        yield Problem(where="starts_from", what="a run cannot start from itself; name an earlier one")
 
 
 def _model_problems(spec: RunSpec, models: ModelStore, allow_hub: bool) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, InvalidInput, NotFound, Problem
 from app.protocol import RunSpec, RunState, RunStatus, UploadedDataset
 from app.run_dir import Accepted, Inputs, RunDir, create_run_dir
 from app.settings import WorkerSettings
@@ -88,7 +88,8 @@ class Supervisor:
                         "A run with this id exists with other settings; give the new one its own id."
                     )
                 return self._status(known), False
-            refuse_unrunnable(run_id, spec, self._datasets, self._models, self._settings.allow_hub)
+            refuse_unrunnable(spec, self._datasets, self._models, self._settings.allow_hub)
+            self._refuse_circle(run_id, spec)
             if needs_starter(spec):
                 self._ensure_starter()
             run = self._add(run_id, spec)
@@ -299,16 +300,26 @@ class Supervisor:
             return run.status(None)
         return run.status(1 + [each for each in self._in_order() if each.is_queued].index(run))
 
+    def _refuse_circle(self, run_id: UUID, spec: RunSpec) -> None:
+        """A run may arrive before the one that it starts from, so two could wait for each other."""
+        before = spec.starts_from
+        while before != run_id:
+            if not (known := self._runs.get(before) if before else None):
+                return
+            before = known.spec.starts_from
+        what = "this run would wait for itself; name an earlier run"
+        raise InvalidInput("This run could never start.", (Problem(where="starts_from", what=what),))
+
     def _refuse_to_delete(self, run: FollowedRun) -> None:
         if not run.is_over:
             raise Conflict("This run is not over; cancel it first.")
-        if run.engine:
-            raise Conflict("This run's process is still shutting down; try again in a few seconds.")
         if run in starter_attempts(self._runs):
             raise Conflict("The starter model is kept: runs may start from it at any time.")
         for other in self._in_order():
             if not other.is_over and other.spec.starts_from == run.id:
                 raise Conflict(f"The run “{other.spec.name}” starts from this one; cancel it first.")
+        if run.engine:
+            raise Conflict("This run's process is still shutting down; try again in a few seconds.")
 
 
 def _runs_in(data_dir: DataDir) -> Iterator[FollowedRun]:
