@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from app.advisor.advice import Recommendation
-from app.advisor.answers import read_project
 from app.advisor.recommendation import recommend
 from app.advisor.rulebook import Rulebook
 
@@ -31,6 +30,12 @@ def share(value: float) -> str:
     return "under 1 %" if percent == 0 and value > 0 else f"{percent} %"
 
 
+def hours(value: float) -> str:
+    if value < 0.1:
+        return "under 0.1"
+    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+
+
 @lru_cache(maxsize=4)
 def worked(rulebook: Rulebook) -> tuple[Worked, ...]:
     """The rulebook's examples with their advice, computed by the advisor like any other."""
@@ -39,7 +44,7 @@ def worked(rulebook: Rulebook) -> tuple[Worked, ...]:
             example.id,
             example.title,
             example.description,
-            recommend(read_project(example.answers, rulebook), rulebook),
+            recommend(rulebook.read({"answers": example.answers}), rulebook),
         )
         for example in rulebook.examples
     )

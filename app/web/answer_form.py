@@ -9,6 +9,7 @@ from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
 from app.advisor.answers import Budget, Hardware, Link
+from app.advisor.estimate import described
 from app.errors import Malformed, Problem
 
 Form = Mapping[str, str]
@@ -81,6 +82,8 @@ QUANTITIES: dict[str, tuple[Entry, ...]] = {
 
 MODELS: dict[str, type[Hardware] | type[Budget]] = {"hardware": Hardware, "budget": Budget}
 
+LONG_FORM = frozenset({"choice", "quantity", "basis", "note", "evidence"})
+
 BLANK = {"choice": "", "reason": "", "note": "", "evidence": ""}
 
 
@@ -99,16 +102,23 @@ async def typed(request: Request) -> dict[str, str]:
 def shown(wire: object, kind: str) -> dict[str, str]:
     """What the form starts with, given the stored answer; nothing is chosen where there is none."""
     values = BLANK | {entry.name: "" for entry in QUANTITIES.get(kind, ())}
-    given = wire if isinstance(wire, dict) and "choice" in wire else {"choice": wire}
-    choice = given["choice"]
-    if isinstance(choice, dict):
-        values |= {name: _text(value) for name, value in choice.items() if name in values}
+    given = unwrapped(wire)
+    choice, quantity = given.get("choice"), given.get("quantity")
+    if quantity:
+        values |= {name: _text(value) for name, value in quantity.items() if name in values}
     else:
         values["choice"] = UNKNOWN if choice is None else str(choice)
     note = str(given.get("note") or "")
     if values["choice"] == NOT_APPLICABLE:
         values["reason"], _, note = note.partition("\n")
     return values | {"note": note, "evidence": str(given.get("evidence") or "")}
+
+
+def unwrapped(wire: object) -> Wire:
+    """The long form of an answer: a choice and a quantity may also stand there by themselves."""
+    if not isinstance(wire, dict):
+        return {"choice": wire}
+    return wire if wire.keys() & LONG_FORM else {"quantity": wire}
 
 
 def unanswered(kind: str) -> dict[str, str]:
@@ -124,22 +134,24 @@ def _text(value: object) -> str:
 
 def read(form: Form, kind: str, choices: frozenset[str]) -> tuple[object, list[Problem]]:
     problems: list[Problem] = []
-    given: Wire = {"choice": _choice(form, kind, choices, problems)}
+    given: Wire = {}
+    if kind in QUANTITIES and form.get("choice") not in (UNKNOWN, NOT_APPLICABLE):
+        given["quantity"] = _quantity(form, kind, problems)
+    else:
+        given["choice"] = _choice(form, choices, problems)
     if note := _note(form, problems):
         given["note"] = note
     if evidence := form.get("evidence", ""):
         given["evidence"] = _link(evidence, problems)
-    return given if len(given) > 1 else given["choice"], problems
+    return given if len(given) > 1 else next(iter(given.values())), problems
 
 
-def _choice(form: Form, kind: str, choices: frozenset[str], problems: list[Problem]) -> object:
+def _choice(form: Form, choices: frozenset[str], problems: list[Problem]) -> str | None:
     chosen = form.get("choice", "")
     if chosen == UNKNOWN:
         return None
     if chosen == NOT_APPLICABLE:
         return NOT_APPLICABLE
-    if kind in QUANTITIES:
-        return _quantity(form, kind, problems)
     if chosen not in choices:
         problems.append(Problem(where="choice", what="Choose an answer, or “I don’t know yet”."))
     return chosen
@@ -231,17 +243,13 @@ def _link(text: str, problems: list[Problem]) -> str:
     return text
 
 
-def in_words(values: Mapping[str, str], kind: str, labels: Mapping[str, str]) -> str:
+def in_words(wire: object, kind: str, labels: Mapping[str, str]) -> str:
     """A stored answer as a line of text."""
-    if values["choice"] == UNKNOWN:
-        return "Not known yet"
-    if values["choice"] == NOT_APPLICABLE:
-        return f"Does not apply: {values['reason']}" if values["reason"] else "Does not apply"
-    if kind not in QUANTITIES:
-        return labels.get(values["choice"], values["choice"])
-    return "; ".join(
-        f"{entry.label.lower() if said else entry.label}: {dict(entry.options).get(text, text)}"
-        f"{f' {entry.unit}' if entry.unit else ''}"
-        for said, entry in enumerate(QUANTITIES[kind])
-        if (text := values[entry.name])
-    )
+    given = unwrapped(wire)
+    choice = given.get("choice")
+    if given.get("quantity"):
+        return described(MODELS[kind].model_validate(given["quantity"]))
+    if choice == NOT_APPLICABLE:
+        reason = str(given.get("note") or "").partition("\n")[0]
+        return f"Does not apply: {reason}" if reason else "Does not apply"
+    return "Not known yet" if choice is None else labels.get(choice, choice)

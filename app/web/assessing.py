@@ -1,17 +1,17 @@
-"""What becomes of an assessment, for pages and API alike: answered, counted, frozen with its recommendation."""
+"""What becomes of an assessment, for pages and API: answered, counted, frozen with its recommendation."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.advisor.answers import Project, read_project
-from app.advisor.recommendation import recommend
-from app.advisor.record import record
+from app.advisor.answers import Project
+from app.advisor.recommendation import EVERYTHING, recommend
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
 from app.database import now
 from app.models import Assessment, Milestone, StoredAnswer
+from app.web.answer_form import unwrapped
 
 
 @dataclass(frozen=True)
@@ -52,26 +52,25 @@ def latest(assessment: Assessment) -> Milestone | None:
 
 
 def standing(assessment: Assessment, rulebook: Rulebook) -> Standing:
-    given = [_choice(row.answer) for row in assessment.answers]
+    given = [unwrapped(row.answer) for row in assessment.answers]
+    unknown = sum(each.get("choice") is None and not each.get("quantity") for each in given)
+    not_applicable = sum(each.get("choice") == "not_applicable" for each in given)
     return Standing(
-        answered=sum(choice not in (None, "not_applicable") for choice in given),
-        unknown=given.count(None),
-        not_applicable=given.count("not_applicable"),
+        answered=len(given) - unknown - not_applicable,
+        unknown=unknown,
+        not_applicable=not_applicable,
         open=len(asked(rulebook)) - len(given),
     )
 
 
-def _choice(wire: object) -> object:
-    return wire["choice"] if isinstance(wire, dict) and "choice" in wire else wire
-
-
 def project(assessment: Assessment, rulebook: Rulebook) -> Project:
-    return read_project(
-        answers(assessment),
-        rulebook,
-        weights=assessment.weights or None,
-        name=assessment.name,
-        description=assessment.description,
+    return rulebook.read(
+        {
+            "answers": answers(assessment),
+            "weights": assessment.weights or None,
+            "name": assessment.name,
+            "description": assessment.description,
+        }
     )
 
 
@@ -90,3 +89,18 @@ def freeze(session: Session, assessment: Assessment, rulebook: Rulebook) -> Mile
     assessment.milestones.append(milestone)
     session.flush()
     return milestone
+
+
+def record_of(assessment: Assessment, milestone: Milestone, rulebook: Rulebook) -> str:
+    """The decision record of what was frozen, not of what was answered since."""
+    from app.advisor.record import record
+
+    told = rulebook.read(
+        {
+            "answers": milestone.answers,
+            "weights": milestone.weights or None,
+            "name": assessment.name,
+            "description": assessment.description,
+        }
+    )
+    return record(told, milestone.recommendation, rulebook)

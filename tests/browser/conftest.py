@@ -7,10 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
+import chromium as installed
+import httpx
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from app.main import create_app
 from app.settings import WebSettings
@@ -25,23 +29,16 @@ FLAGS = (
     "--disable-sync",
 )
 
-HOW_TO_GET_CHROMIUM = (
-    "no Chromium was found on PATH (chromium, chromium-headless-shell, chromium-browser or google-chrome); "
-    "on Debian and Ubuntu `apt-get install chromium` brings one"
-)
+RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
-
-def chromium_path() -> str:
-    for name in ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    pytest.fail(HOW_TO_GET_CHROMIUM, pytrace=False)
+Browse = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
+    path = installed.find() or pytest.fail(installed.HOW_TO_GET_ONE, pytrace=False)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         yield browser
         browser.close()
 
@@ -71,27 +68,88 @@ def serve() -> Callable[[WebSettings], AbstractContextManager[str]]:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def site(tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path) -> Iterator[str]:
     """A service without sign-in and without a worker: enough for every page of the advisor."""
     data: Path = tmp_path_factory.mktemp("web")
+    shutil.copy(_migrated_sqlite, data / "tuning-fork.db")
     settings = WebSettings(
-        data_dir=data, sign_in="off", worker_url="http://127.0.0.1:9", recommendations_per_minute=0
+        data_dir=data,
+        sign_in="off",
+        worker_url="http://127.0.0.1:9",
+        worker_token="nobody listens there",
+        recommendations_per_minute=0,
     )
     with serving(settings) as address:
         yield address
 
 
 @pytest.fixture
-def browse(chromium: Browser, site: str) -> Iterator[Callable[..., Page]]:
+def complaints() -> list[str]:
+    """What browsers of this test found wrong: failed scripts, refused styles, strange hosts."""
+    return []
+
+
+@pytest.fixture
+def browse(chromium: Browser, site: str, complaints: list[str]) -> Iterator[Browse]:
     """Opens pages in contexts of their own: `browse(color_scheme="dark", java_script_enabled=False)`."""
     contexts: list[BrowserContext] = []
 
-    def open_page(**options: object) -> Page:
-        context = chromium.new_context(base_url=site, **options)  # type: ignore[arg-type]
+    def note(message: ConsoleMessage) -> None:
+        # Chromium reports every answer of 400 and above, also those that a form asks for.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    def open_page(**options: Any) -> Page:
+        context = chromium.new_context(**{"base_url": site} | options)
         context.set_default_timeout(10_000)
         contexts.append(context)
-        return context.new_page()
+        page = context.new_page()
+        page.on("console", note)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
+        return page
 
     yield open_page
     for context in contexts:
         context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def violations() -> Callable[[Page], str]:
+    """What axe finds wrong on a page, as text; empty when nothing is."""
+
+    def find(page: Page) -> str:
+        found = Axe().run(page, options={"runOnly": {"type": "tag", "values": list(RULES)}})
+        return found.generate_report() if found.violations_count else ""
+
+    return find
+
+
+@pytest.fixture
+def assessment(site: str) -> Callable[..., str]:
+    """Starts an assessment from a worked example, as the form does; answers its path."""
+
+    def start(example: str = "legal_reasoning", name: str = "Pilot", description: str = "") -> str:
+        answer = httpx.post(
+            f"{site}/assessments/new",
+            data={"name": name, "description": description, "example": example},
+            headers={"Origin": site},
+        )
+        assert answer.status_code == 303, answer.text
+        return answer.headers["location"]
+
+    return start
+
+
+@pytest.fixture
+def decided(site: str, assessment: Callable[..., str]) -> Callable[..., str]:
+    """An assessment whose recommendation is frozen; answers its path."""
+
+    def start(example: str = "legal_reasoning", **named: str) -> str:
+        path = assessment(example, **named)
+        answer = httpx.post(f"{site}{path}/result", headers={"Origin": site})
+        assert answer.status_code == 303, answer.text
+        return path
+
+    return start

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import func, select
 from starlette.responses import RedirectResponse
 
+from app import runs
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
 from app.database import now
@@ -15,7 +16,7 @@ from app.errors import NotFound, Problem
 from app.models import Assessment, Milestone, Run
 from app.protocol import Name
 from app.web import answer_form
-from app.web.advice_shown import scale, share
+from app.web.advice_shown import hours, scale, share
 from app.web.assessing import answer, answers, asked, freeze, latest, record_of, standing
 from app.web.deps import AssessmentDep, RulebookDep, SessionDep, render
 
@@ -130,7 +131,7 @@ def overview(request: Request, assessment: AssessmentDep, rulebook: RulebookDep)
         tasks=_tasks(assessment, rulebook),
         next_question=pending,
         milestone=milestone,
-        changed=bool(milestone) and bool(_changed(assessment, milestone, rulebook)),
+        changed=milestone is not None and bool(_changed(assessment, milestone, rulebook)),
     )
 
 
@@ -181,13 +182,13 @@ def _status(done: int, total: int) -> str:
 
 @router.get("/assessments/{assessment_id}/delete")
 def delete_page(request: Request, session: SessionDep, assessment: AssessmentDep) -> Response:
-    runs = session.scalar(select(func.count()).where(Run.assessment_id == assessment.id))
-    return render(request, "assessments_delete.html", assessment=assessment, runs=runs)
+    launched = session.scalar(select(func.count()).where(Run.assessment_id == assessment.id))
+    return render(request, "assessments_delete.html", assessment=assessment, runs=launched)
 
 
 @router.post("/assessments/{assessment_id}/delete")
 def delete(session: SessionDep, assessment: AssessmentDep) -> Response:
-    session.delete(assessment)
+    runs.delete_assessment(session, assessment)
     return _see("/assessments")
 
 
@@ -380,7 +381,7 @@ def _given(question: Question, stored: Mapping[str, Any]) -> dict[str, object]:
     return {
         "question": question,
         "given": True,
-        "label": answer_form.in_words(values, question.kind, labels),
+        "label": answer_form.in_words(stored[question.id], question.kind, labels),
         "note": values["note"],
         "evidence": values["evidence"],
     }
@@ -418,6 +419,7 @@ def result(
         scale=scale(r),
         shown_flips=FLIPS_SHOWN,
         leader=ahead,
+        hours=hours,
         near=share(near),
         overall=share(overall),
         warnings=[gate for gate in r.gates if gate.state == "holds" and gate.effect == "warn"],
