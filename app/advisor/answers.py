@@ -59,7 +59,7 @@ class Answer(Message):
 
 
 class Project(Message):
-    """Checked against the questions when it comes from `Rulebook.read`; a question without an answer is unknown."""
+    """Checked against the questions by `Rulebook.read`; a question without an answer is unknown."""
 
     answers: Mapping[str, Answer] = {}
     weights: Mapping[str, float] | None = None
@@ -89,21 +89,33 @@ def read_answer(question: Question, given: Any, problems: list[Problem]) -> Answ
     form = _form(question, given, problems)
     if form is None:
         return None
-    extras = {"basis": form.basis, "note": form.note, "evidence": form.evidence}
     if form.choice == NOT_APPLICABLE:
-        return Answer(state="not_applicable", **extras)
+        return _answer(form, "not_applicable")
     if form.quantity is not None:
         quantity = _quantity(question, form.quantity, problems)
-        return None if quantity is None else Answer(quantity=quantity, **extras)
+        return None if quantity is None else _answer(form, "answered", quantity=quantity)
     if form.choice is None:
-        return Answer(state="unknown", **extras)
+        return _answer(form, "unknown")
     if question.kind != "choice":
         problems.append(Problem(where=question.id, what=_takes_a_quantity(question)))
         return None
     if form.choice not in {choice.id for choice in question.choices}:
         problems.append(Problem(where=question.id, what=_takes_a_choice(question, form.choice)))
         return None
-    return Answer(choice=form.choice, **extras)
+    return _answer(form, "answered", choice=form.choice)
+
+
+def _answer(
+    form: _AnswerForm, state: AnswerState, choice: str | None = None, quantity: Quantity | None = None
+) -> Answer:
+    return Answer(
+        state=state,
+        choice=choice,
+        quantity=quantity,
+        basis=form.basis,
+        note=form.note,
+        evidence=form.evidence,
+    )
 
 
 def _form(question: Question, given: Any, problems: list[Problem]) -> _AnswerForm | None:
@@ -179,3 +191,26 @@ def read_weights(factors: Sequence[str], given: Any, problems: list[Problem]) ->
 
 def _is_weight(weight: float) -> bool:
     return weight == 0 or SMALLEST_WEIGHT <= weight <= LARGEST_WEIGHT
+
+
+def wire_of(project: Project) -> dict[str, Any]:
+    """The JSON form from which `Rulebook.read` makes an equal project."""
+    told: dict[str, Any] = {
+        "answers": {name: _wire_answer(answer) for name, answer in project.answers.items()}
+    }
+    if project.weights is not None:
+        told["weights"] = dict(project.weights)
+    if project.measurements:
+        told["measurements"] = dict(project.measurements)
+    return told | {key: value for key in ("name", "description") if (value := getattr(project, key))}
+
+
+def _wire_answer(answer: Answer) -> Any:
+    said: dict[str, Any] = {"choice": answer.choice}
+    if answer.state == NOT_APPLICABLE:
+        said = {"choice": NOT_APPLICABLE}
+    if answer.quantity is not None:
+        said = {"quantity": answer.quantity.model_dump(mode="json", exclude_none=True)}
+    more = answer.model_dump(mode="json", include={"basis", "note", "evidence"}, exclude_defaults=True)
+    plain = not more and "quantity" not in said
+    return said["choice"] if plain and said["choice"] else said | more

@@ -1,7 +1,7 @@
 """Conditions over facts, with three outcomes, and tables that answer them in one look."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
+from itertools import pairwise, product
 from operator import itemgetter
 from typing import Generic, TypeVar
 
@@ -59,7 +59,7 @@ class Buckets:
     def __init__(self, cuts: Sequence[float]) -> None:
         self.cuts = sorted(set(cuts))
         edges = [self.cuts[0] - 1, *self.cuts, self.cuts[-1] + 1] if self.cuts else [-1.0, 1.0]
-        between = [(low + high) / 2 for low, high in zip(edges, edges[1:], strict=False)]
+        between = [(low + high) / 2 for low, high in pairwise(edges)]
         in_order = sorted([*between, *self.cuts])
         self.values = {f"bucket {place}": value for place, value in enumerate(in_order)}
 

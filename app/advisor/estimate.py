@@ -1,4 +1,4 @@
-"""Rough memory, hours and the cost ratio of the two methods, from what the user said of model, GPUs and budget."""
+"""Rough memory, hours and the cost ratio of the methods, from what was said of model, GPUs and budget."""
 
 from math import exp, log
 from typing import Literal, get_args
@@ -122,8 +122,8 @@ def cost_of(compute: ComputeFile, hardware: Hardware | None, budget: Budget | No
     ratio = group * (rollout / demonstration) / (1 - share)
     sentence = (
         f"Per row GRPO takes about {ratio:.3g} times the GPU time of SFT: {group} tries of "
-        f"{rollout} tokens against one demonstration of {demonstration}, with {share * 100:.0f} % of each step "
-        "spent sampling."
+        f"{rollout} tokens against one demonstration of {demonstration}, with "
+        f"{share * 100:.0f} % of each step spent sampling."
     )
     if hardware is not None:
         hours = grpo_gpu_hours(compute, hardware, budget)

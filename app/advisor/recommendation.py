@@ -12,7 +12,6 @@ from app.advisor.advice import (
     GateOutcome,
     PlanId,
     Recommendation,
-    RulebookStamp,
     Span,
     TrainingMethod,
     trusted,
@@ -29,17 +28,17 @@ from app.advisor.robustness import (
     flips_of,
     next_question,
     percent,
-    rounded,
     robustness_of,
+    rounded,
     signed,
     unknowns_of,
 )
 from app.advisor.rulebook import Rulebook
 from app.advisor.scoring import Read, Score, leaning, normalised
 
-Include = Literal["flips", "robustness", "estimate"]
-NOTHING_MORE: frozenset[Include] = frozenset()
-EVERYTHING: frozenset[Include] = frozenset(("flips", "robustness", "estimate"))
+NOTHING_MORE: frozenset[str] = frozenset()
+EVERYTHING = frozenset(("flips", "robustness", "estimate"))
+"""Parts that cost more than all the rest and are left out unless asked for."""
 
 LeanBand = Literal["strong", "moderate", "too_close"]
 BANDS: tuple[LeanBand, ...] = ("too_close", "moderate", "strong")
@@ -47,9 +46,7 @@ BANDS: tuple[LeanBand, ...] = ("too_close", "moderate", "strong")
 NAMES = {"sft": "SFT", "grpo": "GRPO"}
 
 
-def recommend(
-    project: Project, rulebook: Rulebook, include: frozenset[Include] = NOTHING_MORE
-) -> Recommendation:
+def recommend(project: Project, rulebook: Rulebook, include: frozenset[str] = NOTHING_MORE) -> Recommendation:
     """Pure: equal projects and rulebooks give byte-identical JSON."""
     facts = rulebook.facts(project)
     score = rulebook.scoring.score(facts, weights_of(project, rulebook))
@@ -109,7 +106,7 @@ def _fields(
     score: Score,
     ruled: Sequence[Ruled],
     verdict: Verdict,
-    include: frozenset[Include],
+    include: frozenset[str],
 ) -> dict[str, Any]:
     near = acceptability_near(score.directions, score.weights, rulebook.decision.kappa)
     band, band_reason, lean_band = _band(rulebook, score, verdict, near)
@@ -159,7 +156,7 @@ def _more(
     facts: Facts,
     score: Score,
     now: Outcome,
-    include: frozenset[Include],
+    include: frozenset[str],
 ) -> dict[str, Any]:
     def engine(changed: Project) -> Outcome:
         return outcome_of(rulebook, changed)
@@ -365,7 +362,8 @@ class _Words:
 
     def _gate_sentence(self) -> str:
         if self.verdict.bits & NEITHER == NEITHER:
-            return f"Neither method can run: {self._clause(NEITHER)}. SFT is named because it is the cheaper one."
+            why = self._clause(NEITHER)
+            return f"Neither method can run: {why}. SFT is named because it is the cheaper one."
         other: TrainingMethod = "sft" if self.verdict.method == "grpo" else "grpo"
         return f"{NAMES[other]} is out because {self._clause(BLOCKS[other])}; that outweighs any lean."
 
@@ -398,4 +396,4 @@ def _and(clauses: Sequence[str]) -> str:
     return f"{', '.join(clauses[:-1])} and {clauses[-1]}"
 
 
-__all__ = ["EVERYTHING", "Include", "Recommendation", "RulebookStamp", "outcome_of", "recommend"]
+__all__ = ["EVERYTHING", "GateOutcome", "Recommendation", "outcome_of", "recommend"]

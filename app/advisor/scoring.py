@@ -14,7 +14,7 @@ from app.advisor.conditions import (
     holds,
     keys_of,
 )
-from app.advisor.vocabulary import Choice, ConditionalEffect, Factor, Interaction, Question, When
+from app.advisor.vocabulary import Choice, ConditionalEffect, Factor, Interaction, Question
 
 TINY = 1e-9
 
@@ -142,7 +142,7 @@ NO_BUCKETS: Mapping[str, Buckets] = {}
 
 def _span(choice: Choice, interactions: Sequence[Interaction], facts: Facts) -> tuple[float, float]:
     possible = []
-    for rule in (*choice.effects, choice):
+    for rule in choice.rules:
         decided = _decided(rule, facts)
         if decided is not False:
             possible.append(rule.effect)
@@ -156,14 +156,14 @@ def _span(choice: Choice, interactions: Sequence[Interaction], facts: Facts) -> 
 
 
 def _decided(rule: Choice | ConditionalEffect, facts: Facts) -> bool | None:
-    when: When = rule.when if isinstance(rule, ConditionalEffect) else ()
+    when = rule.when if isinstance(rule, ConditionalEffect) else ()
     return holds(when, facts, NO_BUCKETS)
 
 
 def _answered(
     question: Question, factor: str, choice: Choice, interactions: Sequence[Interaction], facts: Facts
 ) -> Read:
-    rule = next(rule for rule in (*choice.effects, choice) if _decided(rule, facts))
+    rule = next(rule for rule in choice.rules if _decided(rule, facts))
     effect, sentence = float(rule.effect), rule.because
     sources = rule.sources or choice.sources or question.sources
     for interaction in interactions:

@@ -56,9 +56,14 @@ class Choice(Rule):
     sources: Sources | None = None
     effects: tuple[ConditionalEffect, ...] = ()
 
+    @property
+    def rules(self) -> tuple["ConditionalEffect | Choice", ...]:
+        """In the order they are tried; the last always holds."""
+        return (*self.effects, self)
+
     @model_validator(mode="after")
     def _can_speak_for_itself(self) -> "Choice":
-        for rule in (self, *self.effects):
+        for rule in self.rules:
             if rule.effect and not rule.clause:
                 raise ValueError(f"an effect of {rule.effect} needs a clause for the headline")
         return self
@@ -82,7 +87,7 @@ class Question(Rule):
 
     @property
     def largest_effect(self) -> float:
-        return max(abs(rule.effect) for choice in self.choices for rule in (choice, *choice.effects))
+        return max(abs(rule.effect) for choice in self.choices for rule in choice.rules)
 
 
 class FactorHead(Rule):
