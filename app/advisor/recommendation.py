@@ -93,7 +93,7 @@ def outcome_of(rulebook: Rulebook, project: Project) -> Outcome:
     facts = rulebook.facts(project)
     score = rulebook.scoring.score(facts, weights_of(project, rulebook))
     verdict = _decide(rulebook, score, rulebook.gating.bits(facts), facts)
-    return Outcome(verdict.method, verdict.plan, verdict.lean)
+    return Outcome(verdict.method, verdict.plan, verdict.lean, verdict.decided_by)
 
 
 # The justification
@@ -117,7 +117,7 @@ def _fields(
     unknowns = unknowns_of(
         rulebook, score, ruled, lambda lean: _method(lean, verdict.bits, rulebook.decision.tie)[0]
     )
-    planning, now = rulebook.planning, Outcome(verdict.method, verdict.plan, verdict.lean)
+    planning, now = rulebook.planning, Outcome(verdict.method, verdict.plan, verdict.lean, verdict.decided_by)
     more = _more(project, rulebook, facts, score, now, include)
     return {
         "method": verdict.method,

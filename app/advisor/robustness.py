@@ -3,7 +3,7 @@
 from cmath import log as complex_log
 from collections.abc import Callable, Iterator, Sequence
 from math import exp, pi, sin, sqrt
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from app.advisor.advice import (
     Flip,
@@ -150,6 +150,7 @@ class Outcome(NamedTuple):
     method: TrainingMethod
     plan: PlanId
     lean: float
+    decided_by: Literal["lean", "gate", "tie"]
 
 
 Engine = Callable[[Project], Outcome]
@@ -161,7 +162,7 @@ def flips_of(rulebook: Rulebook, project: Project, now: Outcome, engine: Engine)
     What a team can usually change comes first, then the change that moves the lean least.
     """
     found = [
-        _flip(rulebook, project, question, answer, after)
+        _flip(project, question, answer, after)
         for question in rulebook.questions.values()
         for answer in _other_answers(question, project.answers.get(question.id))
         if (after := engine(_with(project, question.id, answer))).method != now.method
@@ -182,7 +183,7 @@ def _other_answers(question: Question, answer: Answer | None) -> Iterator[Answer
         yield from (Answer(quantity=quantity) for quantity in alternatives(answer.quantity))
 
 
-def _flip(rulebook: Rulebook, project: Project, question: Question, answer: Answer, after: Outcome) -> Flip:
+def _flip(project: Project, question: Question, answer: Answer, after: Outcome) -> Flip:
     before = project.answers.get(question.id)
     was, becomes = label(question, before), label(question, answer)
     known = before is not None and before.state == "answered"
@@ -198,11 +199,18 @@ def _flip(rulebook: Rulebook, project: Project, question: Question, answer: Answ
         method_after=after.method,
         plan_after=after.plan,
         lean_after=after.lean,
-        sentence=(
-            f"{question.title}: with “{becomes}” {instead}, the advice would be "
-            f"{after.method.upper()} (lean {signed(after.lean)})."
-        ),
+        sentence=f"{question.title}: with “{becomes}” {instead}, {_advice(after)}.",
     )
+
+
+def _advice(after: Outcome) -> str:
+    if after.plan == "not_yet":
+        return "the advice would be not to train yet"
+    would = f"the advice would be {after.method.upper()}"
+    if after.decided_by == "gate":
+        other = "GRPO" if after.method == "sft" else "SFT"
+        return f"{would}, because {other} could not run"
+    return f"{would}, with a lean of {signed(after.lean)}"
 
 
 def label(question: Question, answer: Answer | None) -> str:
