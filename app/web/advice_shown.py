@@ -1,11 +1,15 @@
 """How a recommendation is drawn and worded on pages: scale of the picture, shares, the worked examples."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
-from app.advisor.advice import Recommendation
+from app.advisor.advice import GateOutcome, Recommendation
 from app.advisor.recommendation import recommend
 from app.advisor.rulebook import Rulebook
+
+CITED = re.compile(r" ?\[([a-z0-9][\w.-]*(?:, [a-z0-9][\w.-]*)*)\]")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,34 @@ def hours(value: float) -> str:
     if value < 0.1:
         return "under 0.1"
     return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+
+
+def first_of_all(recommendation: Recommendation) -> tuple[GateOutcome, ...]:
+    """What is said before any number: what ruled a method out, and what must be mended first."""
+    ruling = [
+        gate
+        for gate in recommendation.gates
+        if gate.state == "holds" and gate.effect == "block" and recommendation.decided_by == "gate"
+    ]
+    return (*ruling, *(gate for gate in recommendation.blockers if gate not in ruling))
+
+
+def cut(paragraph: str) -> list[tuple[str, tuple[str, ...]]]:
+    """A paragraph as pieces of text, each with the sources that it names behind it in square brackets."""
+    pieces = CITED.split(paragraph)
+    named = [tuple(ids.split(", ")) for ids in pieces[1::2]] + [()]
+    return list(zip(pieces[::2], named, strict=True))
+
+
+def numbers_of(recommendation: Recommendation) -> dict[str, int]:
+    """Every source that the page cites, numbered as it comes up."""
+    r = recommendation
+    cited = [r.plan.sources, *(risk.sources for risk in r.risks)]
+    for factor in r.factors:
+        cited += [ids for _, ids in cut(factor.paragraph)]
+        cited += [each.sources for each in r.contributions if each.factor == factor.id]
+    cited += [other.sources for other in r.alternatives]
+    return {source: place for place, source in enumerate(dict.fromkeys(chain(*cited)), start=1)}
 
 
 @lru_cache(maxsize=4)

@@ -16,7 +16,7 @@ from app.errors import NotFound, Problem
 from app.models import Assessment, Milestone, Run
 from app.protocol import Name
 from app.web import answer_form
-from app.web.advice_shown import hours, scale, share
+from app.web.advice_shown import cut, first_of_all, hours, numbers_of, scale, share
 from app.web.assessing import answer, answers, asked, freeze, latest, record_of, standing
 from app.web.deps import AssessmentDep, RulebookDep, SessionDep, render
 
@@ -24,7 +24,6 @@ router = APIRouter()
 
 FormDep = Annotated[dict[str, str], Depends(answer_form.typed)]
 
-FLIPS_SHOWN = 5
 LONGEST_DESCRIPTION = 2000
 
 
@@ -417,7 +416,9 @@ def result(
         changed=_changed(assessment, milestone, rulebook) if current else [],
         sources=rulebook.evidence,
         scale=scale(r),
-        shown_flips=FLIPS_SHOWN,
+        first=first_of_all(r),
+        numbers=numbers_of(r),
+        cut=cut,
         leader=ahead,
         hours=hours,
         near=share(near),
