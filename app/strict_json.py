@@ -81,7 +81,7 @@ def _small_int(digits: str) -> int:
     if len(digits) > LONGEST_INT:
         raise Malformed("A number has too many digits.")
     number = int(digits)
-    if abs(number) > LARGEST_INT:
+    if not -LARGEST_INT - 1 <= number <= LARGEST_INT:
         raise _refusal(f"the number {digits[:24]} is too large")
     return number
 

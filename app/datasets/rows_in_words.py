@@ -105,7 +105,7 @@ def _other_shape(row: dict[str, Any]) -> str:
 def _problem_with_message(message: Any) -> str | None:
     if not isinstance(message, dict):
         return 'not an object; write {"role": ..., "content": ...}'
-    if message.get("role") not in FOLLOWED_BY:
+    if message.get("role") not in tuple(FOLLOWED_BY):
         return "`role` must be system, user or assistant"
     content = message.get("content")
     if not isinstance(content, str):

@@ -34,6 +34,8 @@ class FollowedRun:
     stop_asked_at: float | None = None
     """By the monotonic clock."""
     has_been_cancelled: bool = False
+    trouble: str | None = None
+    """What last kept the worker from following it, so that the log says it once."""
     _size: int = -1
 
     @classmethod

@@ -81,14 +81,12 @@ class Supervisor:
 
     def accept(self, run_id: UUID, spec: RunSpec) -> tuple[RunStatus, bool]:
         """The run's status, and whether it is new; the network may send the same run again and again."""
-        with self._lock:
-            if known := self._runs.get(run_id):
-                if known.spec != spec:
-                    raise Conflict(
-                        "A run with this id exists with other settings; give the new one its own id."
-                    )
-                return self._status(known), False
+        if not self._is_known(run_id, spec):
+            # Outside the lock: a generated dataset is made when it is first asked for.
             refuse_unrunnable(spec, self._datasets, self._models, self._settings.allow_hub)
+        with self._lock:
+            if self._is_known(run_id, spec):
+                return self._status(self._runs[run_id]), False
             self._refuse_circle(run_id, spec)
             if needs_starter(spec):
                 self._ensure_starter()
@@ -163,8 +161,11 @@ class Supervisor:
         for run in self._in_order():
             try:
                 self._follow(run)
-            except Exception:
-                log.exception("run %s could not be followed; trying again", run.id)
+                run.trouble = None
+            except Exception as error:
+                if run.trouble != (trouble := repr(error)):
+                    log.exception("run %s could not be followed; trying again", run.id)
+                run.trouble = trouble
 
     def _follow(self, run: FollowedRun) -> None:
         if run.engine:
@@ -285,6 +286,12 @@ class Supervisor:
         self._runs[run_id] = FollowedRun(run_id, run_dir, spec, accepted)
         self._wake.set()
         return self._runs[run_id]
+
+    def _is_known(self, run_id: UUID, spec: RunSpec) -> bool:
+        known = self._runs.get(run_id)
+        if known and known.spec != spec:
+            raise Conflict("A run with this id exists with other settings; give the new one its own id.")
+        return known is not None
 
     def _run(self, run_id: UUID) -> FollowedRun:
         try:
