@@ -33,6 +33,9 @@ from app.worker.starter_run import STARTER_SPEC, needs_starter, starter_attempts
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.2
+PATIENCE_SECONDS = 1.0
+"""With a killed process that has not disappeared yet."""
+
 IDLE_SECONDS = 2.0
 """Nothing trains: only a disk that empties itself has to be noticed."""
 
@@ -307,6 +310,15 @@ class Supervisor:
             return run.status(None)
         return run.status(1 + [each for each in self._in_order() if each.is_queued].index(run))
 
+    def _is_gone_when_killed(self, run: FollowedRun, engine: Engine) -> bool:
+        """Its verdict is on disk, so nothing is lost with what it still does."""
+        engine.kill()
+        patience = time.monotonic() + PATIENCE_SECONDS
+        while engine.is_running() and time.monotonic() < patience:
+            time.sleep(0.01)
+        self._watch(run, engine)
+        return run.engine is None
+
     def _refuse_circle(self, run_id: UUID, spec: RunSpec) -> None:
         """A run may arrive before the one that it starts from, so two could wait for each other."""
         before = spec.starts_from
@@ -325,7 +337,7 @@ class Supervisor:
         for other in self._in_order():
             if not other.is_over and other.spec.starts_from == run.id:
                 raise Conflict(f"The run “{other.spec.name}” starts from this one; cancel it first.")
-        if run.engine:
+        if run.engine and not self._is_gone_when_killed(run, run.engine):
             raise Conflict("This run's process is still shutting down; try again in a few seconds.")
 
 
