@@ -1,11 +1,12 @@
 """How a recommendation is drawn and worded on pages: scale of the picture, shares, the worked examples."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 
-from app.advisor.advice import GateOutcome, Recommendation
+from app.advisor.advice import Flip, GateOutcome, Recommendation
 from app.advisor.recommendation import recommend
 from app.advisor.rulebook import Rulebook
 
@@ -48,6 +49,15 @@ def first_of_all(recommendation: Recommendation) -> tuple[GateOutcome, ...]:
         if gate.state == "holds" and gate.effect == "block" and recommendation.decided_by == "gate"
     ]
     return (*ruling, *(gate for gate in recommendation.blockers if gate not in ruling))
+
+
+def grouped(flips: Iterable[Flip]) -> list[tuple[Flip, list[str]]]:
+    """One row for all answers to a question that lead to the same advice."""
+    rows: dict[tuple[str, str, str], tuple[Flip, list[str]]] = {}
+    for flip in flips:
+        _, labels = rows.setdefault((flip.question, flip.method_after, flip.plan_after), (flip, []))
+        labels.append(flip.to_label)
+    return list(rows.values())
 
 
 def cut(paragraph: str) -> list[tuple[str, tuple[str, ...]]]:

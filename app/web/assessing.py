@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.advisor.answers import Project
 from app.advisor.recommendation import EVERYTHING, recommend
+from app.advisor.record import record
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
 from app.database import now
@@ -93,8 +94,6 @@ def freeze(session: Session, assessment: Assessment, rulebook: Rulebook) -> Mile
 
 def record_of(assessment: Assessment, milestone: Milestone, rulebook: Rulebook) -> str:
     """The decision record of what was frozen, not of what was answered since."""
-    from app.advisor.record import record
-
     told = rulebook.read(
         {
             "answers": milestone.answers,

@@ -16,7 +16,7 @@ from app.errors import NotFound, Problem
 from app.models import Assessment, Milestone, Run
 from app.protocol import Name
 from app.web import answer_form
-from app.web.advice_shown import cut, first_of_all, hours, numbers_of, scale, share
+from app.web.advice_shown import cut, first_of_all, grouped, hours, numbers_of, scale, share
 from app.web.assessing import answer, answers, asked, freeze, latest, record_of, standing
 from app.web.deps import AssessmentDep, RulebookDep, SessionDep, render
 
@@ -419,6 +419,7 @@ def result(
         first=first_of_all(r),
         numbers=numbers_of(r),
         cut=cut,
+        grouped=grouped,
         leader=ahead,
         hours=hours,
         near=share(near),

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.advisor.conditions import Threshold, When
 from app.advisor.rulebook import Rulebook
-from app.web.advice_shown import scale, worked
+from app.web.advice_shown import worked
 from app.web.assessing import asked
 from app.web.deps import RulebookDep, render
 
@@ -68,7 +68,6 @@ def method(request: Request, rulebook: RulebookDep) -> Response:
         bands=rulebook.decision.bands,
         tie=rulebook.decision.tie,
         worked=example,
-        scale=scale(example.recommendation),
         total=len(asked(rulebook)),
         given=lambda when: _in_words(when, _labels(rulebook)),
     )
