@@ -1,0 +1,20 @@
+"""What a failed training is told as: one sentence that names what to change."""
+
+import errno
+
+
+def in_a_sentence(error: BaseException) -> str:
+    name, said = type(error).__name__, _first_line(error)
+    if name == "OutOfMemoryError" or "out of memory" in said.lower() or isinstance(error, MemoryError):
+        return (
+            "The memory was not enough; lower micro_batch_size first, then the length limits, "
+            "or start from a smaller model."
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full; delete runs or datasets on the worker and start the run again."
+    return f"The training stopped unexpectedly: {name}: {said or 'no further word'}."
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".")[:400] if lines else ""
