@@ -107,7 +107,7 @@ export class Chart {
       scales: { x: { time: false }, y: { range: (_, low, high) => this.range(low, high) } },
       axes: [
         { ...axis, space: 60, size: 28, values: (_, marks) => marks.map((mark) => (Number.isInteger(mark) ? String(mark) : "")) },
-        { ...axis, space: 36, size: 52, values: (_, marks) => marks.map((mark) => format(mark, this.unit)) },
+        { ...axis, space: 36, size: 52, values: (_, marks) => marks.map((mark) => format(mark, this.unit === "%" ? "%" : "")) },
       ],
       series: this.smooth ? [{}, raw, even] : [{}, raw],
       hooks: { setCursor: [(drawn) => this.point(drawn)] },

@@ -48,7 +48,7 @@ function take({ what }) {
 
 function measure({ step, total_steps, values }) {
   for (const [key, chart] of charts) if (key in values) chart.add(step, values[key]);
-  if (!charts.size) later(0);
+  later(charts.size ? CALM : 0);
   gauge(step, total_steps, `Step ${step} of ${total_steps}`);
 }
 

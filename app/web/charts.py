@@ -1,8 +1,8 @@
 """Pictures drawn on the server: lines for lists and run pages, and intervals on a common scale.
 
-A strict content policy drops style attributes, so everything here is SVG geometry; colour and stroke come from
-the style sheet by class. Lines are drawn in a unit box that stretches (`preserveAspectRatio="none"`), intervals
-in percent of the width, so both follow the page without a script.
+The content policy drops style attributes, so all of this is SVG geometry; colour and stroke come from the style
+sheet by class. Lines are drawn in a unit box that stretches (`preserveAspectRatio="none"`), intervals in percent
+of the width, so both follow the page without a script.
 """
 
 import math
@@ -35,23 +35,19 @@ def _scaled(
 ) -> list[list[tuple[float, float]]]:
     """The points inside the box, cut where a value is missing."""
     at = list(steps) if steps is not None else list(range(len(values)))
-    known = [value for value in values if _drawable(value)]
+    known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return []
     low, high = min(known), max(known)
     span, reach = (high - low) or 1.0, (at[-1] - at[0]) or 1
     parts: list[list[tuple[float, float]]] = [[]]
     for step, value in zip(at, values, strict=True):
-        if _drawable(value):
+        if value is not None and math.isfinite(value):
             y = HEIGHT / 2 if high == low else HEIGHT - 2 - (value - low) / span * (HEIGHT - 4)
             parts[-1].append(((step - at[0]) / reach * WIDTH, y))
         elif parts[-1]:
             parts.append([])
     return [part for part in parts if part]
-
-
-def _drawable(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _polyline(points: Sequence[tuple[float, float]]) -> Markup:
@@ -85,7 +81,8 @@ def interval(span: Span) -> Markup:
     return Markup(
         '<svg class="interval {}" width="100%" height="24" role="img" aria-label="{}">{}'
         '<line class="reach" x1="{}" x2="{}" y1="12" y2="12"/>'
-        '<line class="edge" x1="{}" x2="{}" y1="7" y2="17"/><line class="edge" x1="{}" x2="{}" y1="7" y2="17"/>'
+        '<line class="edge" x1="{}" x2="{}" y1="7" y2="17"/>'
+        '<line class="edge" x1="{}" x2="{}" y1="7" y2="17"/>'
         '<circle class="{}" cx="{}" cy="12" r="5"/></svg>'
     ).format(
         span.css,

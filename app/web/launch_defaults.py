@@ -1,4 +1,4 @@
-"""What the launch form is filled with: settings that fit method, model and dataset, and the advice's own numbers."""
+"""What the launch form starts with: settings that fit method, model and dataset, and the advice's numbers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -98,7 +98,12 @@ def from_advice(name: str, advice: Recommendation) -> dict[str, str]:
 
 
 def from_nothing() -> dict[str, str]:
-    chosen = {"name": "", "plan": "sft", "model": "starter", "dataset": "generated:clauses"}
+    chosen = {
+        "name": f"{generated.TASKS['clauses'].title} with SFT",
+        "plan": "sft",
+        "model": "starter",
+        "dataset": "generated:clauses",
+    }
     return chosen | fitting("sft", "starter", "generated:clauses", None)
 
 

@@ -1,4 +1,4 @@
-"""The launch form: what it starts with, and how what was typed becomes run specs or problems beside their fields."""
+"""The launch form: how what was typed becomes run specs, or problems beside their fields, and back."""
 
 import json
 import re
@@ -232,32 +232,30 @@ def _where(error: ErrorDetails, method: str) -> str:
 
 
 def _words(error: ErrorDetails, where: str) -> str:
-    context = error.get("ctx", {})
     label = _label(where)
-    match error["type"]:
-        case "greater_than":
-            return f"{label} must be greater than {context['gt']:g}."
-        case "greater_than_equal":
-            return f"{label} must be at least {context['ge']:g}."
-        case "less_than":
-            return f"{label} must be less than {context['lt']:g}."
-        case "less_than_equal":
-            return f"{label} must be at most {context['le']:g}."
-        case "finite_number":
-            return f"{label} is too large a number."
-        case "missing" | "string_too_short":
-            return f"{label} is missing."
-        case "string_too_long":
-            return f"{label} must be at most {context['max_length']} characters long."
-        case "literal_error":
-            return f"{label} must be {context['expected']}."
-        case "string_pattern_mismatch":
-            return _PATTERNS.get(where, f"{label} has characters that cannot be used here.")
-        case "value_error":
-            sentence = str(error["msg"]).removeprefix("Value error, ")
-            return f"{sentence[:1].upper()}{sentence[1:]}."
-    return f"{label}: {error['msg']}."
+    if error["type"] == "value_error":
+        sentence = str(error["msg"]).removeprefix("Value error, ")
+        return f"{sentence[:1].upper()}{sentence[1:]}."
+    if error["type"] == "string_pattern_mismatch" and where in _PATTERNS:
+        return _PATTERNS[where]
+    said = _SAID.get(error["type"])
+    if said is None:
+        return f"{label}: {error['msg']}."
+    return said.format(label=label, **error.get("ctx", {}))
 
+
+_SAID = {
+    "greater_than": "{label} must be greater than {gt:g}.",
+    "greater_than_equal": "{label} must be at least {ge:g}.",
+    "less_than": "{label} must be less than {lt:g}.",
+    "less_than_equal": "{label} must be at most {le:g}.",
+    "finite_number": "{label} is too large a number.",
+    "missing": "{label} is missing.",
+    "string_too_short": "{label} is missing.",
+    "string_too_long": "{label} must be at most {max_length} characters long.",
+    "string_pattern_mismatch": "{label} has characters that cannot be used here.",
+    "literal_error": "{label} must be {expected}.",
+}
 
 _PATTERNS = {
     "hub_id": "A Hugging Face id looks like owner/name, for example Qwen/Qwen3-0.6B.",

@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.advisor.recommendation import GateOutcome, Recommendation
+from app.advisor.advice import GateOutcome
+from app.advisor.recommendation import Recommendation
 from app.datasets import generated
 from app.models import Dataset, Run
 from app.protocol import DatasetSummary, GrpoRecipe, ModelSummary, RunSpec, RunState, SftRecipe
-from app.web.launch_form import PLANS
 from app.web.run_words import dataset_words, duration, model_words
 
 DECIDES = ("plan", "model", "dataset")
@@ -188,17 +188,17 @@ def _learning(spec: RunSpec, summaries: Mapping[str, DatasetSummary], names: Map
         case GrpoRecipe() as recipe:
             prompts = recipe.batch_size // recipe.num_generations
             return (
-                f"Draws {recipe.num_generations} completions of up to {recipe.max_completion_length:,} tokens for "
-                f"{'each of ' if prompts > 1 else ''}{prompts} prompt{'s' if prompts > 1 else ''} of {data}, "
-                f"{recipe.steps:,} times: {recipe.steps * recipe.batch_size:,} completions in all."
+                f"At each of {recipe.steps:,} steps, answers {prompts} prompt{'s'[: prompts - 1]} of {data} "
+                f"{recipe.num_generations} times each, in up to {recipe.max_completion_length:,} tokens: "
+                f"{recipe.steps * recipe.batch_size:,} completions in all."
             )
     raise AssertionError(spec.recipe)
 
 
 def _measuring(spec: RunSpec) -> str:
     return (
-        f"Before and after, up to {spec.evaluation.items:,} held-out items are answered twice, sampled at temperature "
-        f"{spec.evaluation.temperature:g} and greedily, and graded the same way."
+        f"Before and after, up to {spec.evaluation.items:,} held-out items are answered twice, sampled at "
+        f"temperature {spec.evaluation.temperature:g} and greedily, and graded the same way."
     )
 
 
@@ -220,8 +220,8 @@ def steps(spec: RunSpec, summaries: Mapping[str, DatasetSummary]) -> int | None:
         case GrpoRecipe(steps=count):
             return count
         case SftRecipe() as recipe:
-            count = demonstrations(spec, summaries)
-            return max(1, math.ceil(recipe.epochs * count / recipe.batch_size)) if count else None
+            rows = demonstrations(spec, summaries)
+            return max(1, math.ceil(recipe.epochs * rows / recipe.batch_size)) if rows else None
     return None
 
 
@@ -250,7 +250,7 @@ def _time(session: Session, spec: RunSpec, summaries: Mapping[str, DatasetSummar
 
 
 def override(plan: str, advice: Recommendation) -> str:
-    chosen = PLAN_TITLES[plan][0] if plan in PLANS else plan  # type: ignore[comparison-overlap] # any text
+    chosen = PLAN_TITLES[plan][0] if plan in PLAN_TITLES else plan
     advised = PLAN_TITLES.get(advice.plan.id, (advice.plan.title, ""))[0]
     if plan != advice.plan.id:
         return f"The advice was {advised}; this launches {chosen}."

@@ -1,4 +1,4 @@
-"""Every setting of a run as the launch form shows it: label, what it does, and where its usual value comes from."""
+"""Every setting of a run as the launch form shows it: label, what it does, its usual value and the source."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -88,7 +88,7 @@ SFT = (
     Setting(
         "micro_batch_size",
         "Micro-batch size",
-        "Demonstrations in memory at once. The batch must be a multiple of it; lower it when memory runs out.",
+        "Demonstrations in memory at once; the batch is a multiple of it. Lower it when memory runs out.",
         "Whatever fits in memory",
         kind="whole",
         unit="sequences",
@@ -145,7 +145,7 @@ GRPO = (
     Setting(
         "micro_batch_size",
         "Micro-batch size",
-        "Completions in memory at once. The batch must be a multiple of it; lower it when memory runs out.",
+        "Completions in memory at once; the batch is a multiple of it. Lower it when memory runs out.",
         "Whatever fits in memory",
         kind="whole",
         unit="completions",

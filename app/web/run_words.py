@@ -1,4 +1,4 @@
-"""A run put into words and figures for its page: what happens now, the charts that matter, before against after."""
+"""A run put into words and figures for its page: what happens now, its charts, before against after."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ def opening(view: RunView) -> str:
         case RunState.CANCELLED:
             return f"Stopped on request after {_steps(view)}."
         case RunState.RUNNING:
-            return f"Training, {_steps(view)}{_time_left(view)}."
+            return _course(view)
         case RunState.EVALUATING:
             when = "before training" if view.before is None else "after training"
             return f"Measuring the model on held-out items, {when}."
@@ -87,8 +87,18 @@ def _steps(view: RunView) -> str:
     return f"step {view.step} of {view.total_steps}" if view.total_steps else f"step {view.step}"
 
 
-def _time_left(view: RunView) -> str:
-    return f", about {duration(view.eta_seconds)} left" if view.eta_seconds else ""
+def _course(view: RunView) -> str:
+    """Where the metric that matters stands, against where it began."""
+    series = next(iter(BY_KIND.get(view.kind, ())), None)
+    points = view.metrics.get(series.key, []) if series else []
+    if series is None or len(points) < 2:
+        return "Training has begun."
+    now, first = points[-1].value, points[0].value
+    way = "up from" if now > first else "down from" if now < first else "as"
+    return (
+        f"Training: the {series.title.lower()} is {quantity(now, series.unit)}, "
+        f"{way} {quantity(first, series.unit)} at first."
+    )
 
 
 # The charts that matter
@@ -107,7 +117,7 @@ class Series:
 
 BY_KIND: Mapping[str, tuple[Series, ...]] = {
     "sft": (
-        Series("loss", "Loss", "How surprised the model is by the demonstrations. It should fall, then level off."),
+        Series("loss", "Loss", "How surprised the model is by the demonstrations: falls, then levels off."),
         Series(
             "mean_token_accuracy",
             "Token accuracy",
@@ -254,14 +264,16 @@ def reach(interval: Interval) -> str:
 def measures(before: Evaluation | None, after: Evaluation | None) -> list[Measure]:
     if before is None:
         return []
-    ways = (
-        ("Sampled answers", before.sampled, after and after.sampled, "sampled_outcomes"),
-        ("Greedy answers", before.greedy, after and after.greedy, "greedy_outcomes"),
-    )
     return [
-        Measure(title, old, new, _p(before, after, outcomes), _pictures(old, new))
-        for title, old, new, outcomes in ways
+        _measure("Sampled answers", "sampled", before, after),
+        _measure("Greedy answers", "greedy", before, after),
     ]
+
+
+def _measure(title: str, way: str, before: Evaluation, after: Evaluation | None) -> Measure:
+    old: Share = getattr(before, way)
+    new: Share | None = getattr(after, way) if after else None
+    return Measure(title, old, new, _p(before, after, f"{way}_outcomes"), _pictures(old, new))
 
 
 def _p(before: Evaluation, after: Evaluation | None, outcomes: str) -> float | None:
@@ -325,15 +337,39 @@ class Pair:
     def id(self) -> str:
         return f"answer-{self.item}"
 
+    @property
+    def course(self) -> str:
+        words = (
+            f"{outcome_word(answer)[1].lower()} {when}"
+            for answer, when in ((self.before, "before"), (self.after, "after"))
+            if answer
+        )
+        return ", ".join(words)
 
-def pairs(before: Evaluation | None, after: Evaluation | None) -> list[Pair]:
+
+@dataclass(frozen=True)
+class Answers:
+    """What was answered: one item of each course first, answers that became wrong before all others."""
+
+    first: Sequence[Pair]
+    rest: Sequence[Pair]
+
+
+COURSES = ("right before, wrong after", "wrong before, right after", "wrong before, wrong after")
+
+
+def answers(before: Evaluation | None, after: Evaluation | None) -> Answers:
     old = {answer.item: answer for answer in (before.samples if before else [])}
     new = {answer.item: answer for answer in (after.samples if after else [])}
-    return [
+    found = [
         Pair(item, either.prompt, either.reference, old.get(item), new.get(item))
         for item in sorted(old | new)
         if (either := old.get(item) or new[item])
     ]
+    telling = [pair for course in COURSES for pair in found if pair.course == course]
+    first = [pair for n, pair in enumerate(telling) if n == 0 or telling[n - 1].course != pair.course]
+    first = first or found[:3]
+    return Answers(first, [pair for pair in found if pair not in first])
 
 
 def outcome_word(answer: SampledAnswer) -> tuple[str, str]:

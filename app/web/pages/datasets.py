@@ -143,7 +143,7 @@ def _form(
         422 if problems or lines else 200,
         problems=problems,
         lines=lines,
-        name=name,
+        wanted=name,
         example=EXAMPLE,
     )
 

@@ -133,6 +133,10 @@ def _show_form(
         methods=launch_form.PLANS.get(form.get("plan", ""), ()),  # type: ignore[call-overload] # any text
         settings=BY_METHOD | {"evaluation": EVALUATION},
         advised=launch_defaults.advised(advice) if form.get("model") != "starter" else {},
+        defaults=launch_defaults.fitting(
+            form.get("plan", ""), form.get("model", ""), form.get("dataset", ""), advice
+        ),
+        whose=" for the starter model" if form.get("model") == "starter" else "",
         plan_options=launch_words.plan_options(advice),
         model_options=launch_words.model_options(stock.models, _origins(session, form)),
         models_unknown=not stock.known,
@@ -321,7 +325,7 @@ def _confirm(order: Order, specs: list[RunSpec]) -> Response:
         order.request,
         "launch_confirm.html",
         action=order.request.url.path,
-        name=order.form.get("name", ""),
+        title=order.form.get("name", ""),
         opening=launch_words.opening(len(specs), order.stock.known),
         stages=launch_words.stage_words(order.session, specs, order.stock.datasets, names),
         trial=order.trial,

@@ -18,7 +18,7 @@ from app import runs
 from app.database import now
 from app.errors import NotFound, WorkerAway
 from app.models import Assessment, Dataset, Report, Run
-from app.protocol import Artifact, EvaluationEvent, MetricEvent, RunSpec, RunState
+from app.protocol import Artifact, EvaluationEvent, MetricEvent, RunSpec, RunState, SampleEvent
 from app.run_view import RunView
 from app.web import charts, run_words
 from app.web.deps import RunDep, SessionDep, SweepDep, WorkerDep, render
@@ -173,7 +173,9 @@ def show_run(
         table=table,
         measures=run_words.measures(view.before, view.after),
         corrections=run_words.corrections(view.before, view.after),
-        pairs=run_words.pairs(view.before, view.after),
+        answers=run_words.answers(view.before, view.after),
+        groups=list(reversed(view.samples)),
+        colour={"sft": "--sft", "grpo": "--grpo"}.get(view.kind, "--fg"),
         worker_files=files,
         log_lines=LOG_LINES,
         snippets=SNIPPETS,
@@ -190,7 +192,7 @@ def show_run(
         counted=run_words.counted,
         reach=run_words.reach,
         outcome_word=run_words.outcome_word,
-        rewards=rewards,
+        right_of=right_of,
     )
 
 
@@ -264,9 +266,12 @@ def road(session: Session, run: Run, view: RunView) -> list[tuple[str, object, M
     ]
 
 
-def rewards(group: object) -> str:
-    values = getattr(group, "rewards", [])
-    return ", ".join("none" if value is None else f"{value:g}" for value in values)
+def right_of(group: SampleEvent) -> str:
+    """How a group's completions were rewarded, in words where rewards are all or nothing."""
+    known = [reward for reward in group.rewards if reward is not None]
+    if set(known) <= {0.0, 1.0}:
+        return f"{known.count(1.0)} of {len(group.completions)} completions right"
+    return f"rewards {', '.join(f'{reward:.2f}' for reward in known)}"
 
 
 def dataset_href(spec: RunSpec, uploaded: Mapping[str, Dataset]) -> str:

@@ -64,7 +64,7 @@ def _page(
         keys=list(session.scalars(select(ApiKey).order_by(ApiKey.created_at.desc()))),
         now=now(),
         problems=problems,
-        name=name,
+        wanted=name,
         created=created,
         days=settings.api_key_days,
         health=asked.health,
