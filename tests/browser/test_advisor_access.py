@@ -1,0 +1,197 @@
+"""Every page of the advisor, for eyes, hands and screen readers of all kinds."""
+
+import gzip
+from collections.abc import Callable
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+
+from app.main import read_rulebook
+
+pytestmark = pytest.mark.browser
+
+Browse = Callable[..., Page]
+Start = Callable[..., str]
+
+PAGES = (
+    "/",
+    "/help",
+    "/help/method",
+    "/assessments",
+    "/assessments/new",
+    "{decided}",
+    "{decided}/q/O1",
+    "{decided}/q/C1",
+    "{decided}/q/C2",
+    "{decided}/weights",
+    "{decided}/check",
+    "{decided}/result",
+    "{decided}/record",
+    "{decided}/delete",
+    "{not_yet}/result",
+    "/nothing-here",
+)
+
+BUDGET = 40 * 1024
+
+
+@pytest.fixture
+def path(decided: Start) -> Callable[[str], str]:
+    def fill(page: str) -> str:
+        page = page.replace("{decided}", decided()) if "{decided}" in page else page
+        return page.replace("{not_yet}", decided("catalogue_facts")) if "{not_yet}" in page else page
+
+    return fill
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_axe_finds_nothing_wrong_in_light_dark_and_forced_colours(
+    browse: Browse, path, violations, page: str
+):
+    address = path(page)
+    for options in ({"color_scheme": "light"}, {"color_scheme": "dark"}, {"forced_colors": "active"}):
+        window = browse(**options)
+        window.goto(address)
+        for details in window.locator("main details").all():
+            details.evaluate("each => each.open = true")
+        assert violations(window) == "", options
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_sticks_out_at_320_pixels(browse: Browse, path, page: str):
+    window = browse(viewport={"width": 320, "height": 800})
+    window.goto(path(page))
+    for details in window.locator("main details").all():
+        details.evaluate("each => each.open = true")
+    wide = window.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0
+
+
+@pytest.mark.parametrize(
+    "page", ["/assessments/new", "{decided}/q/O1", "{decided}/q/C1", "{decided}/weights"]
+)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_borders_of_controls_stand_out_from_the_page(browse: Browse, path, page: str, scheme: str):
+    window = browse(color_scheme=scheme)
+    window.goto(path(page))
+    ratios = window.evaluate(
+        """() => {
+          const canvas = document.createElement('canvas').getContext('2d');
+          const channels = (color) => {
+            canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+            return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map((v) => {
+              const s = v / 255; return s <= 0.03928 ? s / 12.92 : ((s + 0.055) / 1.055) ** 2.4; });
+          };
+          const light = (color) => {
+            const [r, g, b] = channels(color); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+          const page = light(getComputedStyle(document.documentElement).backgroundColor);
+          return [...document.querySelectorAll('main input:not([type=hidden]), main textarea, main select')]
+            .filter((each) => each.checkVisibility())
+            .map((each) => {
+              const border = light(getComputedStyle(each).borderTopColor);
+              return (Math.max(page, border) + 0.05) / (Math.min(page, border) + 0.05);
+            });
+        }"""
+    )
+    assert ratios
+    assert min(ratios) >= 3
+
+
+@pytest.mark.parametrize("page", ["/", "{decided}/q/O1", "{decided}/result", "{decided}/check"])
+def test_every_target_outside_running_text_is_large_enough_to_hit(browse: Browse, path, page: str):
+    window = browse(viewport={"width": 390, "height": 800})
+    window.goto(path(page))
+    small = window.evaluate(
+        """() => [...document.querySelectorAll(
+              'button, summary, input:not([type=hidden]), .button, .site-nav a')]
+            .filter((each) => each.checkVisibility())
+            .map((each) => [each.outerHTML.slice(0, 80), each.getBoundingClientRect()])
+            .filter(([, box]) => box.width < 24 || box.height < 24)
+            .map(([html]) => html)"""
+    )
+    assert small == []
+
+
+@pytest.mark.parametrize("page", ["{decided}/q/O1", "{decided}/result", "/"])
+def test_focus_is_always_visible_and_never_covered(browse: Browse, path, page: str):
+    window = browse()
+    window.goto(path(page))
+    for _ in range(40):
+        window.keyboard.press("Tab")
+        seen = window.evaluate(
+            """() => {
+              const each = document.activeElement;
+              if (each === document.body) return null;
+              const style = getComputedStyle(each);
+              const box = each.getBoundingClientRect();
+              const x = Math.min(box.left + box.width / 2, innerWidth - 1);
+              const y = box.top + Math.min(box.height / 2, 8);
+              const top = document.elementFromPoint(x, y);
+              return {html: each.outerHTML.slice(0, 80), outline: parseFloat(style.outlineWidth),
+                      inside: box.bottom > 0 && box.top < innerHeight,
+                      hit: !!top && (each.contains(top) || top.contains(each))};
+            }"""
+        )
+        if seen is None:
+            break
+        assert seen["outline"] >= 2, seen
+        assert seen["inside"], seen
+        assert seen["hit"], seen
+
+
+def test_headings_landmarks_and_titles_name_the_page(browse: Browse, decided: Start):
+    path = decided(name="Rulings for the appeal court")
+    window = browse()
+    titles = set()
+    for page in ("", "/q/O1", "/weights", "/check", "/result", "/record", "/delete"):
+        window.goto(path + page)
+        assert window.locator("h1").count() == 1
+        assert window.locator("main").count() == 1
+        titles.add(window.title())
+    assert len(titles) == 7
+    assert "Result: GRPO - Rulings for the appeal court - Tuning Fork" in titles
+
+
+@pytest.mark.parametrize("page", ["/", "{decided}/q/O1", "{decided}/result", "/help/method"])
+def test_styles_and_scripts_weigh_at_most_40_kilobytes_and_come_from_here(
+    browse: Browse, site: str, path, page: str
+):
+    fetched: list[str] = []
+    window = browse()
+    window.on("request", lambda request: fetched.append(request.url))
+    window.goto(path(page))
+    window.wait_for_load_state("networkidle")
+    assert all(url.startswith((site, "data:")) for url in fetched)
+    parts = [url for url in fetched if ".css" in url or ".js" in url]
+    assert parts
+    assert sum(len(gzip.compress(httpx.get(url).content, 9)) for url in parts) <= BUDGET
+
+
+def test_the_policy_forbids_inline_code_and_nothing_on_the_pages_needs_it(browse: Browse, site: str, path):
+    window = browse()
+    window.add_init_script(
+        "addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective))"
+    )
+    for page in PAGES:
+        answer = window.goto(path(page))
+        policy = answer.headers["content-security-policy"]
+        assert "script-src 'self';" in policy
+        assert "unsafe-inline" not in policy
+        assert window.locator("[style], script:not([src]), style").count() == 0
+
+
+def test_motion_stops_for_those_who_asked_for_less(browse: Browse):
+    window = browse(reduced_motion="reduce")
+    window.goto("/")
+    moving = window.evaluate("document.getAnimations().length")
+    assert moving == 0
+
+
+def test_the_worked_picture_of_the_start_page_is_what_the_api_says(browse: Browse, site: str):
+    window = browse()
+    window.goto("/")
+    shown = [float(each.get_attribute("data-value")) for each in window.locator(".example .sum .bar").all()]
+    example = read_rulebook().examples[0]
+    said = httpx.post(f"{site}/api/v1/recommendations", json={"answers": dict(example.answers)}).json()
+    assert shown == [factor["contribution"] for factor in said["factors"]] + [said["lean"]]

@@ -1,0 +1,54 @@
+"""Whatever people type is shown as text: no markup, no template, no script."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+Browse = Callable[..., Page]
+Start = Callable[..., str]
+
+TEXTS = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "<svg onload=alert(1)>",
+    "</textarea><script>alert(1)</script>",
+    "javascript:alert(1)",
+    "'-alert(1)-'",
+    "<a href='javascript:alert(1)'>x</a>",
+    "{{7*7}}",
+    "{{ cycler.__init__.__globals__ }}",
+    "{% for i in range(10**9) %}x{% endfor %}",
+    "${7*7}",
+    "<%= 7*7 %>",
+    "&lt;b&gt;",
+)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_name_or_note_is_shown_exactly_as_it_was_typed(browse: Browse, decided: Start, text: str):
+    path = decided(name=text, description=text)
+    page = browse()
+    page.goto(f"{path}/q/O1")
+    page.get_by_text("Add a note or a link to evidence").click()
+    page.get_by_label("Note").fill(text)
+    page.get_by_role("button", name="Continue").click()
+    page.goto(path)
+    expect(page.locator("h1")).to_have_text(text)
+    for where in ("/check", "/result", "/record", "/delete", "/q/O1", "/weights"):
+        page.goto(path + where)
+        assert text in page.locator("body").inner_text() + page.title()
+        assert page.locator("main script, main img, main [onload], main [onerror]").count() == 0
+    page.goto("/assessments")
+    expect(page.get_by_role("link", name=text, exact=True).first).to_be_visible()
+
+
+def test_a_link_to_evidence_must_be_a_web_address(browse: Browse, assessment: Start):
+    page = browse()
+    page.goto(f"{assessment()}/q/O1")
+    page.get_by_text("Add a note or a link to evidence").click()
+    page.get_by_label("Link to evidence").fill("javascript:alert(1)")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("alert")).to_contain_text("https://")
