@@ -1,11 +1,10 @@
 """The command line: serving on this machine, links and keys, advice from a file, runs over the REST API."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-import click
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -16,14 +15,13 @@ from app import __version__, logs
 from app.cli_advice import advise, template
 from app.cli_runs import runs
 from app.database import Database
-from app.errors import TuningForkError
+from app.errors import InvalidInput, Malformed, TuningForkError
 from app.http_server import listen, serve
 from app.main import check_access, create_app
 from app.models import ApiKey
 from app.settings import WebSettings, WorkerSettings
 from app.up import greet, login_link, prepare_data_dir, prepare_database, up
 from app.web import security
-from app.worker.main import create_app as create_worker
 
 BAD_INPUT = 2
 
@@ -31,53 +29,33 @@ out = Console()
 complaints = Console(stderr=True)
 
 
-class Told(typer.core.TyperGroup):
-    """Failures are told in our words, without a traceback."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except TuningForkError as error:
-            complaints.print(error.sentence, style="bold", markup=False, highlight=False)
-            for problem in error.problems:
-                complaints.print(f"  {problem.where}: {problem.what}", markup=False, highlight=False)
-            raise typer.Exit(BAD_INPUT if 400 <= error.status < 500 else 1) from None
-        except ValidationError as error:
-            complaints.print("A setting cannot be used:", style="bold")
-            for complaint in error.errors(include_input=False, include_context=False):
-                name = ".".join(map(str, complaint["loc"]))
-                complaints.print(f"  {name}: {complaint['msg']}", markup=False, highlight=False)
-            raise typer.Exit(BAD_INPUT) from None
-
-
-cli = typer.Typer(
-    cls=Told,
+commands = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="SFT or GRPO? Advice with evidence, and the training run that follows from it.",
 )
 keys = typer.Typer(no_args_is_help=True, help="API keys for programs.")
-cli.add_typer(keys, name="key")
-cli.add_typer(runs, name="runs")
-cli.command("recommend")(advise)
-cli.command("questionnaire")(template)
+commands.add_typer(keys, name="key")
+commands.add_typer(runs, name="runs")
+commands.command("recommend")(advise)
+commands.command("questionnaire")(template)
 
 
-@cli.callback(invoke_without_command=True)
-def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+@commands.callback(invoke_without_command=True)
+def versions(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
         out.print(__version__)
         raise typer.Exit
 
 
-@cli.command("up")
+@commands.command("up")
 def start_both() -> None:
     """Serve web and worker together on this machine."""
     up(out)
 
 
-@cli.command()
+@commands.command()
 def web() -> None:
     """Serve the web alone; the worker runs elsewhere."""
     settings = WebSettings()
@@ -93,16 +71,19 @@ def web() -> None:
     serve(app, listener, app.state.parts.stopping.set)
 
 
-@cli.command()
+@commands.command()
 def worker() -> None:
     """Serve the worker, which trains."""
+    # The web is installed without what only the worker needs.
+    from app.worker.main import create_app as create_worker
+
     settings = WorkerSettings()
     listener = listen(settings.host, settings.port, "TUNING_FORK_WORKER_PORT")
     logs.configure(settings.log_level)
     serve(create_worker(settings), listener)
 
 
-@cli.command("migrate")
+@commands.command("migrate")
 def bring_up_to_date() -> None:
     """Bring the database up to date; SQLite is copied first."""
     settings = WebSettings()
@@ -111,7 +92,7 @@ def bring_up_to_date() -> None:
     out.print("The database is up to date.")
 
 
-@cli.command("login-link")
+@commands.command("login-link")
 def print_login_link() -> None:
     """Print a link that signs in one browser, once."""
     settings = WebSettings()
@@ -162,6 +143,30 @@ def _database(settings: WebSettings) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+def cli(arguments: list[str] | None = None) -> None:
+    """Failures are told in our words, without a traceback."""
+    try:
+        commands(arguments)
+    except TuningForkError as error:
+        _complain(error.sentence, ((problem.where, problem.what) for problem in error.problems))
+        sys.exit(BAD_INPUT if isinstance(error, InvalidInput | Malformed) else 1)
+    except ValidationError as error:
+        told = error.errors(include_input=False, include_context=False)
+        _complain("A setting cannot be used.", ((_variable(error, c["loc"]), c["msg"]) for c in told))
+        sys.exit(BAD_INPUT)
+
+
+def _variable(error: ValidationError, place: tuple[int | str, ...]) -> str:
+    prefix = {"WebSettings": "TUNING_FORK_WEB_", "WorkerSettings": "TUNING_FORK_WORKER_"}.get(error.title, "")
+    return prefix + ".".join(map(str, place)).upper()
+
+
+def _complain(sentence: str, problems: Iterable[tuple[str, str]]) -> None:
+    complaints.print(sentence, style="bold", markup=False, highlight=False)
+    for where, what in problems:
+        complaints.print(f"  {where}: {what}", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

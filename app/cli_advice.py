@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -15,10 +14,9 @@ from app.advisor.advice import Recommendation
 from app.advisor.recommendation import recommend
 from app.advisor.record import record
 from app.errors import InvalidInput, Malformed, Problem
-from app.http_json import problems_of
 from app.main import read_rulebook
 from app.strict_json import strict_loads
-from app.web.api.recommendations import AdviceRequest, included, read_request
+from app.web.api.recommendations import advice_request, included
 
 NOT_READY = 3
 """Exit status: the advice stands, but something must be put right before training."""
@@ -43,8 +41,8 @@ def advise(
 ) -> None:
     """SFT or GRPO, with reasons. Exit status: 0 ready, 3 something to put right first, 2 unusable answers."""
     rulebook = read_rulebook()
-    project = read_request(_request(_read(answers)), rulebook)
-    advice = recommend(project, rulebook, include=included(include))
+    project = rulebook.read(vars(advice_request(_wire(_read(answers)))))
+    advice = recommend(project, rulebook, included(include))
     match format:
         case Format.JSON:
             sys.stdout.write(advice.model_dump_json(indent=2) + "\n")
@@ -75,17 +73,13 @@ def _read(file: Path) -> Any:
     return strict_loads(body)
 
 
-def _request(given: Any) -> AdviceRequest:
+def _wire(given: Any) -> dict[str, Any]:
     if not isinstance(given, dict) or "answers" not in given:
         raise InvalidInput(
             "This is not a file of answers.",
             (Problem(where="answers", what="`tuning-fork questionnaire` prints a file to fill in"),),
         )
-    wire = {name: value for name, value in given.items() if not name.startswith("_")}
-    try:
-        return AdviceRequest.model_validate(wire)
-    except ValidationError as error:
-        raise InvalidInput("This is not a file of answers.", tuple(problems_of(error.errors()))) from None
+    return {name: value for name, value in given.items() if not name.startswith("_")}
 
 
 def _print(advice: Recommendation) -> None:

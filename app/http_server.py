@@ -121,7 +121,7 @@ def serve(
 def listen(host: str, port: int, setting: str) -> socket.socket:
     """Bound before anything else is done, so that a taken port costs nothing."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from os import PathLike, stat_result
 from pathlib import Path
 
@@ -75,7 +76,9 @@ def check_access(settings: WebSettings) -> None:
         )
 
 
+@cache
 def read_rulebook() -> Rulebook:
+    """Part of the program: read and checked once a process."""
     files = sorted((APP / "advisor" / "rulebook").glob("*.toml"))
     return Rulebook.parse({file.name: file.read_text(encoding="utf-8") for file in files})
 
@@ -130,6 +133,8 @@ async def _answer(request: Request, error: Exception) -> Response:
 
 
 def _include_routers(app: FastAPI, settings: WebSettings) -> None:
+    # Straight on the app and before all others: the one address that is asked in great numbers.
+    app.add_api_route("/api/v1/recommendations", **api.RECOMMENDATIONS)
     for router in api.ROUTERS:
         app.include_router(router, prefix="/api/v1")
     app.include_router(api.UPLOADS, prefix="/api/v1", max_body_size=settings.max_upload_bytes)

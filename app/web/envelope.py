@@ -1,5 +1,6 @@
 """What every answer carries: a request id, headers that confine the page, and a line in the access log."""
 
+import itertools
 import logging
 import secrets
 import time
@@ -37,6 +38,8 @@ class Envelope:
         self._app = app
         always = HEADERS | ({"strict-transport-security": "max-age=31536000"} if is_https(settings) else {})
         self._always = [(name.encode(), value.encode()) for name, value in always.items()]
+        self._begun = secrets.token_hex(4)
+        self._count = itertools.count(1)
         self._policy = (b"content-security-policy", POLICY.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +47,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        state["request_id"], state["principal"] = secrets.token_hex(8), None
+        state["request_id"], state["principal"] = self._next_id(), None
         began, status = time.perf_counter(), 0
 
         async def sealed(message: Message) -> None:
@@ -64,6 +67,10 @@ class Envelope:
         finally:
             if log.isEnabledFor(logging.INFO):
                 _note(scope, status, time.perf_counter() - began)
+
+    def _next_id(self) -> str:
+        """Unique, not secret: which start of the service, and which request since."""
+        return f"{self._begun}{next(self._count):08x}"
 
     def _sealed(self, given: Iterable[Header], state: Mapping[str, Any]) -> list[Header]:
         headers = [*given, *self._always, (b"x-request-id", state["request_id"].encode())]

@@ -4,11 +4,12 @@ from app.web.api import assessments, datasets, health, questionnaire, recommenda
 
 ROUTERS = [
     questionnaire.router,
-    recommendations.router,
     assessments.router,
     runs.router,
     worker.router,
 ]
+
+RECOMMENDATIONS = recommendations.ROUTE
 
 UPLOADS = datasets.router
 """Takes larger bodies than the others."""

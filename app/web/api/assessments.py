@@ -1,6 +1,5 @@
 """Assessments: a project with its answers, weights and frozen recommendations."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -124,7 +123,7 @@ async def _wire(request: Request) -> Any:
     return strict_loads(body)
 
 
-ANSWER: Mapping[str, Any] = {
+ANSWER: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
