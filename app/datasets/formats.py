@@ -179,12 +179,14 @@ def _row(given: dict[str, Any]) -> Row:
 def _too_few(rows: list[Row]) -> list[Problem]:
     if not rows:
         return [Problem(where="file", what="there is no row in it; add one JSON object a line")]
-    prompts = len({_prompt_hash(row) for row in rows})
-    if prompts >= FEWEST_PROMPTS:
-        return []
+    different: set[str] = set()
+    for row in rows:
+        different.add(_prompt_hash(row))
+        if len(different) == FEWEST_PROMPTS:
+            return []
     what = (
-        f"it has {prompts} different prompt{'s' if prompts > 1 else ''}; at least {FEWEST_PROMPTS} are "
-        "needed, so that one can be kept aside to measure with"
+        f"it has {len(different)} different prompt{'s' if len(different) > 1 else ''}; at least "
+        f"{FEWEST_PROMPTS} are needed, so that one can be kept aside to measure with"
     )
     return [Problem(where="file", what=what)]
 

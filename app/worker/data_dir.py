@@ -36,6 +36,7 @@ class DataDir:
         """Makes the folders, and sweeps up what a crash left half made."""
         for folder in (self.runs, self.datasets, self.starter_cache):
             folder.mkdir(mode=0o700, exist_ok=True)
+        for folder in (self.runs, self.datasets):
             for leftover in folder.glob(".*"):
                 if leftover.is_dir():
                     shutil.rmtree(leftover, ignore_errors=True)

@@ -85,7 +85,7 @@ def test_an_engine_killed_in_mid_run_is_a_failed_run_with_a_reason_and_a_log(wor
     worker.kill_engine(run_id)
     status = worker.until_over(run_id)
     assert status.state is RunState.FAILED
-    assert "was killed" in status.detail
+    assert "was killed from outside" in status.detail
     assert_one_verdict(worker, run_id)
     end = lines(worker, run_id)[-1]["what"]
     assert end["log_tail"] == "step 1"

@@ -44,12 +44,12 @@ class Engine:
     def how_it_ended(self) -> str:
         code = self._process.returncode if self._process is not None else None
         if code == -signal.SIGKILL:
-            how = "was killed; often the system does that when memory runs out"
-        elif code is not None and code < 0:
-            how = f"was ended by {signal.Signals(-code).name}"
+            return "The training process was killed from outside, as the system does when memory runs out."
+        if code is None:
+            how = "ended"
         else:
-            how = "ended" if code is None else f"ended with status {code}"
-        return f"The training process {how}, without a verdict of its own; its log may say why."
+            how = f"ended with status {code}" if code >= 0 else f"was ended by signal {-code}"
+        return f"The training process {how} before it had a result; its log may say why."
 
     def ask_to_stop(self) -> None:
         for process in self._processes():
