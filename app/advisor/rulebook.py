@@ -1,6 +1,6 @@
 """The rulebook: read from texts, checked once at start-up, and worked out for fast answers."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from json import dumps
@@ -8,6 +8,7 @@ from tomllib import TOMLDecodeError, loads
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from app.advisor.advice import RulebookStamp
 from app.advisor.answers import Answer, Budget, Hardware, Project, read_answer, read_weights
@@ -172,7 +173,8 @@ def _parse(texts: Mapping[str, str]) -> Rulebook:
     questions = {question.id: question for factor in factors for question in factor.questions}
     measurements = {measurement.id: measurement for measurement in gates.measurements}
     domains, buckets = _domains(questions, gates)
-    _check(texts, factors, questions, domains, measurements, evidence)
+    _check(texts, factors, questions, domains, evidence)
+    _check_names(plan, decision, questions)
     rulebook = Rulebook(
         stamp=RulebookStamp(version=decision.version, checksum=_checksum(texts)),
         decision=decision,
@@ -226,16 +228,23 @@ def _validated(name: str, kind: type[R], document: Any) -> R:
         # By way of JSON, whose strict reading takes arrays for tuples and refuses dates.
         return kind.model_validate_json(dumps(document, allow_nan=False))
     except ValidationError as error:
-        first = error.errors()[0]
+        # Where two kinds were possible, the rule of one says more than the shape of the other.
+        first = min(error.errors(), key=_says_little)
         raise BrokenRulebook(f"{name}: {_place(document, first['loc'])}: {first['msg']}") from error
     except (TypeError, ValueError) as error:
         raise BrokenRulebook(f"{name}: {error}") from error
+
+
+def _says_little(fault: ErrorDetails) -> int:
+    return {"tuple_type": 1, "model_type": 2}.get(fault["type"], 0)
 
 
 def _place(document: Any, location: tuple[int | str, ...]) -> str:
     """The keys down to the fault; list entries by their id or name where they have one."""
     names: list[str] = []
     for key in location:
+        if isinstance(key, str) and "[" in key:
+            continue  # which of two possible kinds was tried
         try:
             document = document[key]
         except (KeyError, IndexError, TypeError):
@@ -252,9 +261,7 @@ def _factor(file: FactorFile) -> Factor:
 def _evidence(texts: Mapping[str, str]) -> dict[str, Evidence]:
     document = _toml("evidence.toml", texts["evidence.toml"])
     return {
-        name: _validated(
-            "evidence.toml", Evidence, {"id": name, **entry} if isinstance(entry, dict) else entry
-        )
+        name: _validated(f"evidence.toml: {name}", Evidence, {**entry, "id": name})
         for name, entry in document.items()
     }
 
@@ -292,18 +299,18 @@ def _check(
     factors: tuple[Factor, ...],
     questions: Mapping[str, Question],
     domains: Domains,
-    measurements: Mapping[str, Measurement],
     evidence: Mapping[str, Evidence],
 ) -> None:
-    for name in FILES:
-        document = _toml(name, texts[name])
+    documents = {name: _toml(name, texts[name]) for name in FILES}
+    for name, document in documents.items():
         _check_unique(name, document)
-        if name != "evidence.toml":
-            _check_references(name, document, domains, measurements, evidence)
     asked = [question.id for factor in factors for question in factor.questions]
     twice = next((question for question in asked if asked.count(question) > 1), None)
     if twice:
-        raise BrokenRulebook(f"{twice}: the same question stands in two places")
+        raise BrokenRulebook(f"{twice}: the same question stands in two files")
+    for name, document in documents.items():
+        if name != "evidence.toml":
+            _check_references(name, document, domains, evidence)
     for question, kind in (("C1", "hardware"), ("C2", "budget")):
         if question not in questions or questions[question].kind != kind:
             raise BrokenRulebook(f"compute.toml: {question}: must be there and be of kind {kind}")
@@ -325,14 +332,14 @@ def _check_unique(name: str, document: Any, place: str = "") -> None:
         if twice:
             raise BrokenRulebook(f"{name}: {inside}.{twice}: this id is used twice")
         for entry in entries:
-            _check_unique(name, entry, f"{inside}.")
+            called = entry.get("id", "") if isinstance(entry, dict) else ""
+            _check_unique(name, entry, f"{inside}.{called}." if called else f"{inside}.")
 
 
 def _check_references(
     name: str,
     document: Any,
     domains: Domains,
-    measurements: Mapping[str, Measurement],
     evidence: Mapping[str, Evidence],
 ) -> None:
     for place, key, value in _walk(document, ""):
@@ -342,6 +349,26 @@ def _check_references(
                 raise BrokenRulebook(f"{name}: {place}: no source {strange!r} in evidence.toml")
         if key == "when":
             _check_condition(f"{name}: {place}", value, domains)
+
+
+def _check_names(plan: PlanFile, decision: DecisionFile, questions: Mapping[str, Question]) -> None:
+    stages = [stage.id for stage in plan.stages]
+    named: list[tuple[str, tuple[str, ...], Collection[str]]] = []
+    for interaction in decision.interactions:
+        named.append(
+            (f"decision.toml: interactions.{interaction.id}.questions", interaction.questions, questions)
+        )
+    for rule in plan.plans:
+        named.append((f"plan.toml: plans.{rule.id}.stages", rule.stages, stages))
+    for stage in plan.stages:
+        named.append((f"plan.toml: stages.{stage.id}.settings", (stage.settings,), plan.settings))
+    for place, names, known in named:
+        strange = next((name for name in names if name not in known), None)
+        if strange:
+            raise BrokenRulebook(f"{place}: there is no {strange!r}; there are {', '.join(known)}")
+    conditions = [bool(rule.when) for rule in plan.plans if rule.method == "grpo"]
+    if conditions != [True] * (len(conditions) - 1) + [False]:
+        raise BrokenRulebook("plan.toml: plans: of those for grpo the last alone stands without a condition")
 
 
 def _walk(document: Any, place: str) -> Iterator[tuple[str, str, Any]]:

@@ -1,0 +1,102 @@
+"""A broken rule names the file, the key and the reason, before anybody is advised by it."""
+
+import pytest
+
+from app.advisor.rulebook import FILES, Rulebook
+from app.errors import BrokenRulebook
+
+
+def broken(texts, name, old, new, count=1):
+    assert old in texts[name]
+    with pytest.raises(BrokenRulebook) as raised:
+        Rulebook.parse(texts | {name: texts[name].replace(old, new, count)})
+    return raised.value.sentence
+
+
+CASES = [
+    ("data.toml", 'id = "cannot"', 'id = "Cannot!"', ("questions.D3.choices.Cannot!.id", "pattern")),
+    ("data.toml", "effect = 3\n", "effect = 4\n", ("questions.D3.choices.run_it.effect", "less than")),
+    ("data.toml", "effect = 3\n", 'effect = "much"\n', ("questions.D3.choices.run_it.effect", "number")),
+    ("data.toml", "effect = 3\n", "effect = nan\n", ("data.toml", "JSON compliant")),
+    ("data.toml", "effect = 3\n", "effect = 1979-05-27\n", ("data.toml", "date")),
+    ("data.toml", "effect = 3\n", "efect = 3\n", ("questions.D3.choices.run_it", "effect")),
+    ("data.toml", "deciding = true", "decides = true", ("questions.D1.decides", "Extra")),
+    ("data.toml", 'grade = "A"', 'grade = "D"', ("questions.D1.grade", "'A', 'B' or 'C'")),
+    ("data.toml", '"openai-sft"', '"openai-sfx"', ("questions.D1.sources", "'openai-sfx'", "evidence.toml")),
+    ("data.toml", 'id = "D2"', 'id = "D1"', ("D1", "twice")),
+    ("data.toml", 'id = "D2"', 'id = "O1"', ("O1", "two files")),
+    ("data.toml", 'id = "10_to_49"', 'id = "under_10"', ("D1.choices.under_10", "twice")),
+    ("data.toml", 'clause = "there are few demonstrations"\n', "", ("choices.10_to_49", "clause")),
+    ("data.toml", '{ D3 = ["exact_match", "run_it"] }', '{ D33 = ["run_it"] }', ("when", "'D33'")),
+    ("data.toml", '{ D3 = ["exact_match", "run_it"] }', '{ D3 = ["runs"] }', ("when", "'runs'")),
+    ("data.toml", '{ D3 = ["exact_match", "run_it"] }', '{ D3 = "run_it" }', ("when", "array")),
+    (
+        "data.toml",
+        '{ D3 = ["exact_match", "run_it"] }',
+        "{ D3 = { above = 1 } }",
+        ("when", "list of choices"),
+    ),
+    ("data.toml", '[factor]\nid = "data"', "[factor\n", ("data.toml", "TOML")),
+    ("objective.toml", "weight = 0.30", "weight = 0.35", ("factor.weight", "add up to 1")),
+    ("compute.toml", 'kind = "hardware"', 'kind = "choice"', ("C1", "hardware")),
+    ("compute.toml", "sft_full = [8, 24,", "sft_full = [8,", ("sft_full", "one entry per entry")),
+    ("compute.toml", "sft_full = [8, 24,", "sft_full = [80, 24,", ("sft_full", "rising")),
+    ("gates.toml", 'effect = "block"', 'effect = "forbid"', ("gates.G1.levels.0.effect", "'block'")),
+    ("gates.toml", 'rung = "told"', 'rung = "heard"', ("gates.G1.rung", "'told'")),
+    (
+        "gates.toml",
+        "{ above = 0.85 }",
+        "{ above = 0.85, below = 1 }",
+        ("gates.G4.levels.0.when", "exactly one"),
+    ),
+    (
+        "gates.toml",
+        "{ dead_groups = { above = 0.85 }",
+        "{ dead_group = { above = 0.85 }",
+        ("G4", "'dead_group'"),
+    ),
+    ("gates.toml", 'id = "G2"', 'id = "G1"', ("gates.G1", "twice")),
+    ("decision.toml", 'version = "1.0.0"', 'version = "1"', ("version", "pattern")),
+    ("decision.toml", "tie = 0.05", "tie = -1", ("tie", "greater than")),
+    ("decision.toml", 'questions = ["O1"', 'questions = ["O11"', ("interactions.I1.questions", "'O11'")),
+    ("plan.toml", 'stages = ["sft"]', 'stages = ["stf"]', ("plans.sft.stages", "'stf'")),
+    ("plan.toml", 'settings = "reward_model"', 'settings = "rm"', ("stages.reward_model.settings", "'rm'")),
+    ("plan.toml", 'id = "not_yet"', 'id = "later"', ("plans.later.id", "'not_yet'")),
+    (
+        "examples.toml",
+        'O1 = "self_correction"',
+        'O1 = "selfcorrection"',
+        ("legal_reasoning.answers.O1", "choices"),
+    ),
+    ("evidence.toml", "year = 2024", "year = 24", ("year", "1990")),
+    ("evidence.toml", 'arxiv = "2402.03300"', 'arxiv = "http://x"', ("shao2024", "arxiv")),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new", "said"), CASES)
+def test_a_broken_rule_names_file_key_and_reason(rulebook_texts, name, old, new, said):
+    sentence = broken(rulebook_texts, name, old, new)
+    if "two files" not in said:
+        assert sentence.startswith(name)
+    for part in said:
+        assert part in sentence
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(rulebook_texts, name):
+    rest = {other: text for other, text in rulebook_texts.items() if other != name}
+    with pytest.raises(BrokenRulebook, match=f"^{name}: the file is missing"):
+        Rulebook.parse(rest)
+
+
+def test_a_plan_for_grpo_without_condition_must_come_last(rulebook_texts):
+    swallowed = rulebook_texts["plan.toml"].replace("when = [", "unless = [", 1)
+    with pytest.raises(BrokenRulebook, match=r"^plan\.toml: "):
+        Rulebook.parse(rulebook_texts | {"plan.toml": swallowed})
+
+
+def test_the_checksum_follows_every_byte_of_every_file(rulebook_texts, rulebook):
+    for name in FILES:
+        changed = Rulebook.parse(rulebook_texts | {name: rulebook_texts[name] + "\n# a remark\n"})
+        assert changed.checksum != rulebook.checksum
+    assert Rulebook.parse(dict(reversed(rulebook_texts.items()))).checksum == rulebook.checksum
