@@ -26,6 +26,8 @@ RECOMMENDATIONS = "/api/v1/recommendations"
 PUBLIC = frozenset(
     {
         ("GET", "/"),
+        ("GET", "/help"),
+        ("GET", "/help/method"),
         ("GET", "/login"),
         ("POST", "/login"),
         ("GET", "/healthz"),

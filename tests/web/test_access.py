@@ -30,6 +30,8 @@ def addresses(app) -> set[str]:
 def test_the_public_list_is_short_and_known():
     assert PUBLIC == {
         ("GET", "/"),
+        ("GET", "/help"),
+        ("GET", "/help/method"),
         ("GET", "/login"),
         ("POST", "/login"),
         ("GET", "/healthz"),
