@@ -1,15 +1,15 @@
 """Pictures drawn on the server: lines for lists and run pages, and intervals on a common scale.
 
-The content policy drops style attributes, so all of this is SVG geometry; colour and stroke come from the style
-sheet by class. Lines are drawn in a unit box that stretches (`preserveAspectRatio="none"`), intervals in percent
-of the width, so both follow the page without a script.
+The content policy drops style attributes, so all of this is SVG geometry; colour and stroke come from the
+style sheet by class. Lines are drawn in a unit box that stretches (`preserveAspectRatio="none"`), intervals
+in percent of the width, so both follow the page without a script.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 WIDTH, HEIGHT = 100.0, 40.0
 
@@ -89,23 +89,3 @@ def interval(span: Span) -> Markup:
         f"{span.label}: {span.value:.1%}, between {span.low:.1%} and {span.high:.1%}",
         marks, low, high, low, low, high, high, "hollow" if span.hollow else "full", value,
     )  # fmt: skip
-
-
-def split_bar(parts: Sequence[tuple[str, int, str]]) -> Markup:
-    """Counts as one bar of 100 %: (label, count, class). Empty when nothing was counted."""
-    total = sum(count for _, count, _ in parts)
-    if not total:
-        return Markup("")
-    x, drawn = 0.0, []
-    for label, count, css in parts:
-        width = 100 * count / total
-        drawn.append(
-            Markup('<rect class="{}" x="{}%" y="2" width="{}%" height="12"><title>{}</title></rect>').format(
-                css, f"{x:.2f}", f"{width:.2f}", f"{label}: {count}"
-            )
-        )
-        x += width
-    name = escape(", ".join(f"{label} {count}" for label, count, _ in parts))
-    return Markup('<svg class="split" width="100%" height="16" role="img" aria-label="{}">{}</svg>').format(
-        name, Markup("").join(drawn)
-    )

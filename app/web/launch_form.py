@@ -201,6 +201,8 @@ def _validate(draft: dict[str, Any], method: str, reading: Reading) -> None:
         named = {problem.where for problem in reading.problems}
         for each in error.errors(include_url=False, include_context=True):
             where = _where(each, method)
+            if not each["loc"] and named:
+                continue
             if where not in named and not (each["type"] == "missing" and _parent_named(where, named)):
                 reading.problems.append(Problem(where=where, what=_words(each, where)))
 

@@ -1,0 +1,100 @@
+"""Every page about runs and datasets is read by axe, in light and dark, and fits a narrow screen."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+PAGES = (
+    "/home",
+    "/runs",
+    "/runs?state=failed",
+    "/runs/new",
+    "/runs/{sft}",
+    "/runs/{grpo}",
+    "/runs/{failed}",
+    "/runs/{grpo}/delete",
+    "/datasets",
+    "/datasets/new",
+    "/datasets/{dataset}",
+    "/datasets/{dataset}/delete",
+    "/datasets/generated/rulings",
+    "/settings",
+)
+
+
+@pytest.fixture(scope="module")
+def scene(workshop, plan, failed, dataset):
+    return {"sft": plan[0], "grpo": plan[1], "failed": failed, "dataset": dataset}
+
+
+@pytest.fixture
+def at(workshop, browse: Callable[..., Page]):
+    def open_page(path: str, **options) -> Page:
+        page = browse(base_url=workshop.address, **options)
+        page.goto(path)
+        return page
+
+    return open_page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_wrong(at, scene, violations, path, scheme):
+    page = at(path.format(**scene), color_scheme=scheme)
+    assert violations(page) == ""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_wrong_with_a_run_while_it_trains(at, live, violations, scheme):
+    page = at(f"/runs/{live}", color_scheme=scheme)
+    page.locator(".uplot").first.wait_for()
+    assert violations(page) == ""
+    page.goto(f"/runs/{live}/cancel")
+    assert violations(page) == ""
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_is_wider_than_a_narrow_screen(at, scene, path):
+    page = at(path.format(**scene), viewport={"width": 320, "height": 800})
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+
+
+def test_axe_finds_nothing_wrong_with_a_form_sent_back(at, violations):
+    page = at("/runs/new")
+    page.get_by_label("Learning rate", exact=True).fill("fast")
+    page.get_by_role("button", name="Check and continue").click()
+    assert page.title().startswith("Error: ")
+    assert violations(page) == ""
+
+
+def test_axe_finds_nothing_wrong_with_the_confirmation(at, violations):
+    page = at("/runs/new")
+    page.get_by_role("button", name="Check and continue").click()
+    page.get_by_role("heading", name="Launch this run?").wait_for()
+    assert violations(page) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "most"), [("/runs/{grpo}", 64_000), ("/home", 40_000), ("/runs/new", 40_000)]
+)
+def test_a_page_loads_little_and_only_from_its_own_host(at, workshop, scene, path, most):
+    import gzip
+
+    page = at("/settings")
+    loaded: dict[str, int] = {}
+
+    def weigh(response) -> None:
+        if response.request.resource_type in ("stylesheet", "script"):
+            loaded[response.url] = len(gzip.compress(response.body(), 9))
+
+    page.on("response", weigh)
+    hosts: set[str] = set()
+    page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+    page.goto(path.format(**scene))
+    page.wait_for_load_state("networkidle")
+    assert hosts == {workshop.address.split("/")[2]}
+    assert 5_000 < sum(loaded.values()) <= most
