@@ -25,6 +25,7 @@ from app.migrations import require_head
 from app.runs import Sweep
 from app.settings import WebSettings
 from app.web import api, pages
+from app.web.api.examples import document
 from app.web.deps import Parts
 from app.web.envelope import Envelope
 from app.web.guard import Guard
@@ -65,6 +66,7 @@ def create_app(settings: WebSettings, worker_transport: httpx.BaseTransport | No
     app.state.parts = parts
     app.mount("/static", VersionedFiles(directory=ROOT / "static"), name="static")
     _include_routers(app, settings)
+    document(app, parts.rulebook)
     return app
 
 

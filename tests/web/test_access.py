@@ -28,7 +28,7 @@ def addresses(app) -> set[str]:
 
 
 def test_the_public_list_is_short_and_known():
-    assert PUBLIC == {
+    assert {
         ("GET", "/"),
         ("GET", "/help"),
         ("GET", "/help/method"),
@@ -39,7 +39,7 @@ def test_the_public_list_is_short_and_known():
         ("GET", "/api/v1/openapi.json"),
         ("GET", "/api/v1/questionnaire"),
         ("POST", "/api/v1/recommendations"),
-    }
+    } == PUBLIC
 
 
 def test_a_stranger_gets_nowhere_but_the_public_list(app):
@@ -232,7 +232,9 @@ def test_with_sign_in_off_another_site_still_cannot_act(make_app, headers):
     assert client.post("/api/v1/assessments", json={"name": "x"}).status_code == 201
 
 
-@pytest.mark.parametrize("host", ["evil.test", "localhost.evil.test", "127.0.0.1.evil.test", "", "[::2]", "1.2.3.4"])
+@pytest.mark.parametrize(
+    "host", ["evil.test", "localhost.evil.test", "127.0.0.1.evil.test", "", "[::2]", "1.2.3.4"]
+)
 def test_foreign_host_names_are_refused_everywhere(app, host):
     for path in ("/", "/healthz", "/static/app.css", "/api/v1/assessments"):
         assert stranger(app).get(path, headers={"Host": host}).status_code == 400, path
@@ -282,7 +284,12 @@ def test_one_comes_back_to_the_page_one_wanted(app):
 
 
 def test_every_answer_confines_the_page(app, browser):
-    for client, path in ((stranger(app), "/"), (stranger(app), "/runs"), (browser, "/api/v1/runs"), (browser, "/x")):
+    for client, path in (
+        (stranger(app), "/"),
+        (stranger(app), "/runs"),
+        (browser, "/api/v1/runs"),
+        (browser, "/x"),
+    ):
         headers = client.get(path).headers
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy

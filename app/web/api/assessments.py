@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Body, Depends, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
 from app import runs
@@ -16,6 +16,7 @@ from app.models import Assessment, Milestone
 from app.protocol import Message, Name
 from app.strict_json import strict_loads
 from app.web import assessing
+from app.web.api.examples import ANSWERS, CHANGES, NEW_ASSESSMENT
 from app.web.api.paging import Cursor, Limit, Page, page_of
 from app.web.api.recommendations import MOST_ANSWERS
 from app.web.deps import AssessmentDep, RulebookDep, SessionDep
@@ -77,7 +78,10 @@ def list_assessments(session: SessionDep, limit: Limit = 50, cursor: Cursor = No
 
 @router.post("/assessments", status_code=201, summary="Begin an assessment")
 def create_assessment(
-    body: NewAssessment, session: SessionDep, rulebook: RulebookDep, response: Response
+    body: Annotated[NewAssessment, Body(openapi_examples=NEW_ASSESSMENT)],
+    session: SessionDep,
+    rulebook: RulebookDep,
+    response: Response,
 ) -> AssessmentView:
     assessment = Assessment(
         name=body.name,
@@ -102,7 +106,9 @@ def show_assessment(assessment: AssessmentDep) -> AssessmentView:
 
 
 @router.patch("/assessments/{assessment_id}", summary="Change name, description or weights")
-def change_assessment(body: Changes, assessment: AssessmentDep, rulebook: RulebookDep) -> AssessmentView:
+def change_assessment(
+    body: Annotated[Changes, Body(openapi_examples=CHANGES)], assessment: AssessmentDep, rulebook: RulebookDep
+) -> AssessmentView:
     for field, value in body.model_dump(exclude_none=True).items():
         setattr(assessment, field, value)
     _check(assessment, rulebook)
@@ -128,10 +134,11 @@ ANSWER: dict[str, Any] = {
         "required": True,
         "content": {
             "application/json": {
+                "examples": ANSWERS,
                 "schema": {
                     "description": "A choice, a quantity, `not_applicable`, null for not known yet, "
                     "or an object with choice or quantity, basis, note and evidence."
-                }
+                },
             }
         },
     }

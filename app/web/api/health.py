@@ -10,12 +10,12 @@ from app.web.deps import DatabaseDep
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Whether the service lives")
 async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz")
+@router.get("/readyz", summary="Whether it can work")
 def readyz(database: DatabaseDep) -> dict[str, str]:
     try:
         with database.engine.connect() as connection:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Body, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Discriminator, Field, StringConstraints, Tag
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +14,7 @@ from app.errors import Malformed, NotFound
 from app.http_json import StrictRoute
 from app.models import Assessment, Run
 from app.protocol import Artifact, Message, RunEvent, RunId, RunSpec
+from app.web.api.examples import RUNS
 from app.web.api.paging import Cursor, Limit, Page, page_of
 from app.web.deps import PartsDep, RunDep, SessionDep, SettingsDep, SweepDep, WorkerDep
 from app.web.live import live_events, recorded
@@ -62,7 +63,7 @@ def list_runs(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> 
 
 @router.post("/runs", status_code=201, summary="Launch a run, or a plan of several")
 def launch_runs(
-    body: LaunchBody,
+    body: Annotated[LaunchBody, Body(openapi_examples=RUNS)],
     session: SessionDep,
     settings: SettingsDep,
     sweep: SweepDep,
