@@ -55,7 +55,7 @@ def test_the_answers_of_a_factor_add_up_to_its_bar(browse: Browse, site: str, de
         assert sum(parts) == pytest.approx(factor["contribution"], abs=0.001)
     page = browse()
     page.goto(f"{path}/result")
-    answers = page.locator("section[aria-labelledby^=why-] tbody tr")
+    answers = page.locator(".factor tbody tr")
     assert answers.count() == len(said["contributions"]) == 22
 
 
