@@ -17,19 +17,26 @@ PlanId = Literal["sft", "grpo", "sft_then_grpo", "reward_model_then_grpo", "not_
 M = TypeVar("M", bound=Message)
 
 
+_FIELDS: dict[type[Message], frozenset[str]] = {}
+_write = object.__setattr__
+
+
 def trusted(model: type[M], values: dict[str, Any]) -> M:
     """An instance made without validation, from values this package computed itself.
 
-    Some fifty go into one recommendation; validating each costs three times as much and would be
+    Some forty go into one recommendation; validating each costs four times as much and would be
     most of the time a recommendation takes. Tests read every kind back through validation.
     """
     made = model.__new__(model)
-    write = object.__setattr__
-    write(made, "__dict__", values)
-    write(made, "__pydantic_fields_set__", model.__pydantic_fields__.keys())
-    write(made, "__pydantic_extra__", None)
-    write(made, "__pydantic_private__", None)
+    _write(made, "__dict__", values)
+    _write(made, "__pydantic_fields_set__", _FIELDS.get(model) or _fields(model))
+    _write(made, "__pydantic_extra__", None)
+    _write(made, "__pydantic_private__", None)
     return made
+
+
+def _fields(model: type[Message]) -> frozenset[str]:
+    return _FIELDS.setdefault(model, frozenset(model.model_fields))
 
 
 class GateOutcome(Message):

@@ -1,6 +1,7 @@
 """The one entry point: a project and a rulebook in, a recommendation with its whole justification out."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from app.advisor.advice import (
@@ -16,7 +17,7 @@ from app.advisor.advice import (
     TrainingMethod,
     trusted,
 )
-from app.advisor.answers import Project
+from app.advisor.answers import Answer, Project
 from app.advisor.conditions import Facts
 from app.advisor.estimate import budget_of, cost_of, described, estimate, hardware_of
 from app.advisor.gates import BLOCKS, FIX, NOT_YET, OPEN, Ruled
@@ -34,7 +35,8 @@ from app.advisor.robustness import (
     unknowns_of,
 )
 from app.advisor.rulebook import Rulebook
-from app.advisor.scoring import Read, Score, leaning, normalised
+from app.advisor.scoring import Read, Score, leaning, normalised, part_of_lean
+from app.advisor.vocabulary import Factor
 
 NOTHING_MORE: frozenset[str] = frozenset()
 EVERYTHING = frozenset(("flips", "robustness", "estimate"))
@@ -231,24 +233,33 @@ def _blocking(ruled: Sequence[Ruled], verdict: Verdict) -> list[GateOutcome]:
 
 
 def _contributions(project: Project, rulebook: Rulebook, score: Score) -> tuple[Contribution, ...]:
-    made = []
-    for read, share in zip(score.reads, score.shares, strict=True):
-        fields = read.fields.copy()
-        fields["contribution"] = round(share * read.effect, 6) + 0.0
-        answer = project.answers.get(fields["question"])
-        if answer is not None:
-            _say_what_was_answered(fields, answer.basis, answer.quantity)
-        made.append(trusted(Contribution, fields))
-    return tuple(made)
+    special = {
+        question: answer
+        for question, answer in project.answers.items()
+        if answer.quantity is not None or answer.basis != "told"
+    }
+    return tuple(
+        [
+            read.usual
+            if share == usual and question.id not in special
+            else _unusual(read, share, special.get(question.id))
+            for question, read, share, usual in zip(
+                rulebook.scoring.questions, score.reads, score.shares, rulebook.scoring.usual, strict=True
+            )
+        ]
+    )
 
 
-def _say_what_was_answered(fields: dict[str, Any], basis: str, quantity: Any) -> None:
-    if fields["state"] == "answered":
-        fields["basis"] = basis
-    if quantity is not None:
-        fields["answer_label"] = described(quantity)
-        if fields["state"] == "unknown":
+def _unusual(read: Read, share: float, answer: Answer | None) -> Contribution:
+    fields = read.usual.__dict__.copy()
+    fields["contribution"] = part_of_lean(share, read.effect)
+    if answer is not None and read.state == "answered":
+        fields["basis"] = answer.basis
+    if answer is not None and answer.quantity is not None:
+        fields["answer_label"] = described(answer.quantity)
+        if read.state == "unknown":
             fields["sentence"] = "Says nothing until model and GPUs are known."
+    return trusted(Contribution, fields)
 
 
 def _coverage(contributions: Sequence[Contribution]) -> Coverage:
@@ -268,41 +279,58 @@ def _coverage(contributions: Sequence[Contribution]) -> Coverage:
 
 
 def _factors(rulebook: Rulebook, score: Score) -> tuple[FactorReading, ...]:
-    reads: list[list[tuple[float, Read]]] = [[] for _ in rulebook.factors]
-    for read, share, owner in zip(score.reads, score.shares, rulebook.scoring.owners, strict=True):
-        reads[owner].append((abs(share * read.effect), read))
-    made = []
-    for place, factor in enumerate(rulebook.factors):
-        weight, d = score.weights[place], score.directions[place]
-        told = sorted(reads[place], key=_strength, reverse=True)
-        speaking = [read for strength, read in told if strength][:3]
-        sources = [source for read in speaking for source in read.fields["sources"]]
-        made.append(
-            trusted(
-                FactorReading,
-                {
-                    "id": factor.id,
-                    "title": factor.title,
-                    "weight": rounded(weight),
-                    "direction": rounded(d),
-                    "contribution": rounded(weight * d),
-                    "low": rounded(score.lows[place]),
-                    "high": rounded(score.highs[place]),
-                    "paragraph": _paragraph(factor.title, weight, d, speaking, told),
-                    "sources": tuple(dict.fromkeys(sources)),
-                },
+    return tuple(
+        [
+            _factor(factor, score, place, score.reads[first:last])
+            for place, (factor, (first, last)) in enumerate(
+                zip(rulebook.factors, rulebook.scoring.ranges, strict=True)
             )
-        )
-    return tuple(made)
+        ]
+    )
 
 
-def _strength(told: tuple[float, Read]) -> float:
-    return told[0]
+def _factor(factor: Factor, score: Score, place: int, reads: list[Read]) -> FactorReading:
+    weight, d = score.weights[place], score.directions[place]
+    # One share is common to all questions of a factor, so the effect alone ranks them.
+    ranked = sorted(reads, key=_strength, reverse=True)
+    speaking = [read for read in ranked[:3] if read.strength]
+    if not speaking:
+        # Answers without effect are still what the project is like.
+        speaking = [read for read in ranked if read.state == "answered"][:2]
+    elif len(ranked) > 3:
+        speaking += _other_side(ranked, speaking)
+    missing = [read.usual.title for read in reads if read.state == "unknown"]
+    sources: dict[str, None] = {}
+    for read in speaking:
+        sources.update(dict.fromkeys(read.usual.sources))
+    return trusted(
+        FactorReading,
+        {
+            "id": factor.id,
+            "title": factor.title,
+            "weight": rounded(weight),
+            "direction": rounded(d),
+            "contribution": rounded(weight * d),
+            "low": rounded(score.lows[place]),
+            "high": rounded(score.highs[place]),
+            "paragraph": _paragraph(factor.title, weight, d, speaking, missing),
+            "sources": tuple(sources),
+        },
+    )
 
 
-def _paragraph(
-    title: str, weight: float, d: float, speaking: Sequence[Read], told: Sequence[tuple[float, Read]]
-) -> str:
+_strength = itemgetter(0)
+
+
+def _other_side(ranked: Sequence[Read], speaking: Sequence[Read]) -> list[Read]:
+    """The strongest answer against what all the strongest say."""
+    sign = speaking[0].effect
+    if any(read.effect * sign < 0 for read in speaking):
+        return []
+    return [read for read in ranked[3:] if read.effect * sign < 0][:1]
+
+
+def _paragraph(title: str, weight: float, d: float, speaking: Sequence[Read], missing: Sequence[str]) -> str:
     if not weight:
         return f"{title} is left out: it has no weight, or none of its questions applies."
     if abs(d) < 0.005:
@@ -312,10 +340,6 @@ def _paragraph(
             f"{title} pulls towards {NAMES[leaning(d)]} by {abs(d):.2f} of 1 and counts {percent(weight)}."
         ]
     sentences += [read.cited for read in speaking]
-    if not speaking:
-        # Answers without effect are still what the project is like.
-        sentences += [read.cited for _, read in told if read.fields["state"] == "answered"][:2]
-    missing = [read.fields["title"] for _, read in told if read.fields["state"] == "unknown"]
     if missing:
         sentences.append(f"Not known yet: {', '.join(missing)}.")
     return " ".join(sentences)

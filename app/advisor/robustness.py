@@ -21,7 +21,7 @@ from app.advisor.conditions import NOT_APPLICABLE
 from app.advisor.estimate import alternatives, described
 from app.advisor.gates import OPEN_GRPO, OPEN_SFT, Ruled
 from app.advisor.rulebook import Rulebook
-from app.advisor.scoring import Score
+from app.advisor.scoring import TINY, Score
 from app.advisor.vocabulary import Factor, Question
 
 # Gil-Pelaez inversion on a logarithmic grid. The integrand is smooth there and dies out at both
@@ -39,7 +39,7 @@ def acceptability_near(directions: Sequence[float], weights: Sequence[float], ka
     gammas, whose characteristic function is a product (Gil-Pelaez 1951).
     """
     drawn = zip(directions, weights, strict=True)
-    return positive_share([(kappa * weight, d) for d, weight in drawn if d and weight])
+    return positive_share([(kappa * weight, d) for d, weight in drawn if abs(d) > TINY and weight])
 
 
 def positive_share(terms: Sequence[tuple[float, float]]) -> float:
@@ -70,10 +70,10 @@ def positive_share(terms: Sequence[tuple[float, float]]) -> float:
 
 def acceptability_all(directions: Sequence[float]) -> float:
     """The same over all weightings alike; exact, and safe where directions are equal."""
-    positive = [d for d in directions if d > 0]
+    positive = [d for d in directions if d > TINY]
     shares = [1.0] + [0.0] * len(positive)
     for low in directions:
-        if low > 0:
+        if low > TINY:
             continue
         for place, high in enumerate(positive, 1):
             shares[place] = (high * shares[place] - low * shares[place - 1]) / (high - low)
@@ -90,7 +90,7 @@ def unknowns_of(
     gates = _open_gates(ruled)
     found = []
     for question, read, share in zip(rulebook.scoring.questions, score.reads, score.shares, strict=True):
-        if read.fields["state"] == "unknown":
+        if read.state == "unknown":
             low, high = score.lean + share * read.low, score.lean + share * read.high
             touched = gates.get(question.id, ())
             turns = method(low) != method(high)
@@ -246,11 +246,7 @@ def _others(score: Score, place: int) -> float | None:
     weight = score.weights[place]
     if weight >= 1:
         return None
-    return (lean_of(score) - weight * score.directions[place]) / (1 - weight)
-
-
-def lean_of(score: Score) -> float:
-    return sum(weight * d for weight, d in zip(score.weights, score.directions, strict=True))
+    return (score.lean - weight * score.directions[place]) / (1 - weight)
 
 
 def _weight_flip(factor: Factor, score: Score, place: int, tie: float) -> WeightFlip:
@@ -279,7 +275,7 @@ def _weight_flip(factor: Factor, score: Score, place: int, tie: float) -> Weight
 
 
 def _bar(factor: Factor, score: Score, place: int) -> TornadoBar:
-    lean, weight, d = lean_of(score), score.weights[place], score.directions[place]
+    lean, weight, d = score.lean, score.weights[place], score.directions[place]
     others = _others(score, place)
     doubled = min(2 * weight, 1.0)
     ends = [lean] if others is None else [others, doubled * d + (1 - doubled) * others]

@@ -1,9 +1,10 @@
 """Direction of each factor, the lean, and what each answer contributed to it, exactly."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
-from app.advisor.advice import Contribution, TrainingMethod
+from app.advisor.advice import AnswerState, Contribution, TrainingMethod
 from app.advisor.conditions import (
     NOT_APPLICABLE,
     UNKNOWN,
@@ -22,13 +23,16 @@ TINY = 1e-9
 class Read(NamedTuple):
     """What one question says, all conditions settled."""
 
+    strength: float
+    """Size of the effect."""
     effect: float
     low: float
     high: float
     """Bounds of the effect over everything that is still unknown."""
     applies: bool
-    fields: dict[str, Any]
-    """Of the `Contribution`, all but the number itself."""
+    state: AnswerState
+    usual: Contribution
+    """As it is under the rulebook's own weights while every question of the factor applies."""
     clause: str
     cited: str
     """The sentence with its sources."""
@@ -48,11 +52,11 @@ class Score(NamedTuple):
 
     @property
     def low(self) -> float:
-        return sum(map(_times, self.weights, self.lows))
+        return dot(self.weights, self.lows)
 
     @property
     def high(self) -> float:
-        return sum(map(_times, self.weights, self.highs))
+        return dot(self.weights, self.highs)
 
 
 class Scoring:
@@ -64,29 +68,37 @@ class Scoring:
         self.factors = tuple(factors)
         self.questions = tuple(question for factor in factors for question in factor.questions)
         self.owners = [place for place, factor in enumerate(factors) for _ in factor.questions]
+        ends = list(accumulate((len(factor.questions) for factor in factors), initial=0))
+        self.ranges = list(pairwise(ends))
+        """Where each factor's questions stand among all."""
         self.largest = [question.largest_effect for question in self.questions]
-        titles = {question.id: factor.id for factor in factors for question in factor.questions}
+        totals = [sum(question.largest_effect for question in factor.questions) for factor in factors]
+        whole = sum([factor.weight for factor in factors])
+        self.usual = [factors[owner].weight / whole / totals[owner] for owner in self.owners]
+        """The shares under the rulebook's own weights while every question applies."""
         self.lookups = [
-            _lookup(question, titles[question.id], interactions, domains) for question in self.questions
+            _lookup(_Reader(question, factors[owner].id, share, interactions), domains)
+            for question, owner, share in zip(self.questions, self.owners, self.usual, strict=True)
         ]
-        self.steps = tuple(zip(self.lookups, self.owners, self.largest, strict=True))
 
     def score(self, facts: Facts, weights: Sequence[float]) -> Score:
         """`weights` need not add up to anything; at least one is above 0."""
         count = len(weights)
         totals, sums, lows, highs = [0.0] * count, [0.0] * count, [0.0] * count, [0.0] * count
         reads = [lookup.table[lookup.key(facts)] for lookup in self.lookups]
-        for read, (_, owner, largest) in zip(reads, self.steps, strict=True):
-            if read.applies:
+        for (_, effect, low, high, applies, *_rest), owner, largest in zip(
+            reads, self.owners, self.largest, strict=True
+        ):
+            if applies:
                 totals[owner] += largest
-                sums[owner] += read.effect
-                lows[owner] += read.low
-                highs[owner] += read.high
+                sums[owner] += effect
+                lows[owner] += low
+                highs[owner] += high
         applied = [weight if total else 0.0 for weight, total in zip(weights, totals, strict=True)]
         whole = sum(applied)
         shared = [weight / whole for weight in applied] if whole else applied
         per_effect = [w / total if total else 0.0 for w, total in zip(shared, totals, strict=True)]
-        lean = sum(map(_times, per_effect, sums))
+        lean = dot(per_effect, sums)
         return Score(
             lean=0.0 if abs(lean) <= TINY else lean,
             reads=reads,
@@ -98,8 +110,8 @@ class Scoring:
         )
 
 
-def _times(a: float, b: float) -> float:
-    return a * b
+def dot(left: Sequence[float], right: Sequence[float]) -> float:
+    return sum([a * b for a, b in zip(left, right, strict=True)])
 
 
 def _ratios(sums: Sequence[float], totals: Sequence[float]) -> list[float]:
@@ -115,25 +127,11 @@ def normalised(weights: Mapping[str, float], factors: Sequence[Factor]) -> list[
     return [weights[factor.id] / whole for factor in factors]
 
 
-def _lookup(
-    question: Question, factor: str, interactions: Sequence[Interaction], domains: Domains
-) -> Lookup[Read]:
-    mine = [interaction for interaction in interactions if question.id in interaction.questions]
+def _lookup(reader: "_Reader", domains: Domains) -> Lookup[Read]:
+    question = reader.question
     whens = [rule.when for choice in question.choices for rule in choice.effects]
-    keys = keys_of([({question.id: ()},), *whens, *(interaction.when for interaction in mine)])
-    choices = {choice.id: choice for choice in question.choices}
-
-    def read(facts: Facts) -> Read:
-        token = facts[question.id]
-        if token == NOT_APPLICABLE:
-            return _unanswered(question, factor, "not_applicable", 0.0, 0.0)
-        if token == UNKNOWN:
-            spans = [_span(choice, mine, facts) for choice in question.choices]
-            low, high = min(low for low, _ in spans), max(high for _, high in spans)
-            return _unanswered(question, factor, "unknown", low, high)
-        return _answered(question, factor, choices[token], mine, facts)
-
-    return Lookup(keys, domains, read)
+    keys = keys_of([({question.id: ()},), *whens, *(rule.when for rule in reader.interactions)])
+    return Lookup(keys, domains, reader.read)
 
 
 NO_BUCKETS: Mapping[str, Buckets] = {}
@@ -160,55 +158,95 @@ def _decided(rule: Choice | ConditionalEffect, facts: Facts) -> bool | None:
     return holds(when, facts, NO_BUCKETS)
 
 
-def _answered(
-    question: Question, factor: str, choice: Choice, interactions: Sequence[Interaction], facts: Facts
-) -> Read:
-    rule = next(rule for rule in choice.rules if _decided(rule, facts))
-    effect, sentence = float(rule.effect), rule.because
-    sources = rule.sources or choice.sources or question.sources
-    for interaction in interactions:
-        if effect > 0 and holds(interaction.when, facts, NO_BUCKETS):
-            effect, sentence = 0.0, f"{sentence} {interaction.because}"
-            sources = tuple(dict.fromkeys((*sources, *interaction.sources)))
-    low, high = _span(choice, interactions, facts)
-    fields = {
-        "question": question.id,
-        "factor": factor,
-        "title": question.title,
-        "choice": choice.id,
-        "answer_label": choice.label,
-        "basis": "told",
-        "effect": effect,
-        "contribution": 0.0,
-        "grade": rule.grade or choice.grade or question.grade,
-        "sources": sources,
-        "sentence": sentence,
-        "state": "answered",
-    }
-    Contribution.model_validate(fields)
-    clause = rule.clause if effect and rule.clause else ""
-    return Read(effect, low, high, True, fields, clause, f"{sentence} [{', '.join(sources)}]")
+class _Reader:
+    """Reads one question out of facts."""
+
+    def __init__(
+        self, question: Question, factor: str, share: float, interactions: Sequence[Interaction]
+    ) -> None:
+        self.question, self.factor, self.share = question, factor, share
+        self.choices = {choice.id: choice for choice in question.choices}
+        self.interactions = [rule for rule in interactions if question.id in rule.questions]
+        self.made: dict[tuple[object, ...], Read] = {}
+
+    def read(self, facts: Facts) -> Read:
+        token = facts[self.question.id]
+        if token == NOT_APPLICABLE:
+            return self._once(("not_applicable",), lambda: self._unanswered("not_applicable", 0.0, 0.0))
+        if token == UNKNOWN:
+            spans = [_span(choice, self.interactions, facts) for choice in self.question.choices]
+            low, high = min(low for low, _ in spans), max(high for _, high in spans)
+            return self._once((low, high), lambda: self._unanswered("unknown", low, high))
+        choice = self.choices[token]
+        rule = next(place for place, rule in enumerate(choice.rules) if _decided(rule, facts))
+        cancelled = [holds(interaction.when, facts, NO_BUCKETS) is True for interaction in self.interactions]
+        span = _span(choice, self.interactions, facts)
+        return self._once(
+            (token, rule, *cancelled, *span),
+            lambda: self._answered(choice, choice.rules[rule], cancelled, span),
+        )
+
+    def _once(self, key: tuple[object, ...], make: Callable[[], Read]) -> Read:
+        """Thousands of combinations come to a few dozen readings."""
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]
+
+    def _answered(
+        self,
+        choice: Choice,
+        rule: Choice | ConditionalEffect,
+        cancelled: Sequence[bool],
+        span: tuple[float, float],
+    ) -> Read:
+        effect, sentence = float(rule.effect), rule.because
+        sources = rule.sources or choice.sources or self.question.sources
+        for interaction, holds_here in zip(self.interactions, cancelled, strict=True):
+            if effect > 0 and holds_here:
+                effect, sentence = 0.0, f"{sentence} {interaction.because}"
+                sources = tuple(dict.fromkeys((*sources, *interaction.sources)))
+        usual = Contribution(
+            question=self.question.id,
+            factor=self.factor,
+            title=self.question.title,
+            choice=choice.id,
+            answer_label=choice.label,
+            basis="told",
+            effect=effect,
+            contribution=part_of_lean(self.share, effect),
+            grade=rule.grade or choice.grade or self.question.grade,
+            sources=sources,
+            sentence=sentence,
+            state="answered",
+        )
+        clause = rule.clause if effect and rule.clause else ""
+        cited = f"{sentence} [{', '.join(sources)}]"
+        return Read(abs(effect), effect, *span, True, "answered", usual, clause, cited)
+
+    def _unanswered(self, state: AnswerState, low: float, high: float) -> Read:
+        applies = state == "unknown"
+        title = self.question.title
+        sentence = (
+            f"Not known yet: {title[0].lower()}{title[1:]}."
+            if applies
+            else "Does not apply to this project, so it is left out."
+        )
+        usual = Contribution(
+            question=self.question.id,
+            factor=self.factor,
+            title=title,
+            choice=None,
+            answer_label="Not known yet" if applies else "Does not apply",
+            basis=None,
+            effect=0.0,
+            contribution=0.0,
+            grade=self.question.grade,
+            sources=self.question.sources,
+            sentence=sentence,
+            state=state,
+        )
+        return Read(0.0, 0.0, low, high, applies, state, usual, "", sentence)
 
 
-def _unanswered(question: Question, factor: str, state: str, low: float, high: float) -> Read:
-    applies = state == "unknown"
-    sentence = (
-        f"Not known yet: {question.title[0].lower()}{question.title[1:]}."
-        if applies
-        else "Does not apply to this project, so it is left out."
-    )
-    fields = {
-        "question": question.id,
-        "factor": factor,
-        "title": question.title,
-        "choice": None,
-        "answer_label": "Not known yet" if applies else "Does not apply",
-        "basis": None,
-        "effect": 0.0,
-        "contribution": 0.0,
-        "grade": question.grade,
-        "sources": question.sources,
-        "sentence": sentence,
-        "state": state,
-    }
-    return Read(0.0, low, high, applies, fields, "", sentence)
+def part_of_lean(share: float, effect: float) -> float:
+    return round(share * effect, 6) + 0.0

@@ -88,7 +88,7 @@ def test_every_derived_choice_is_reached_by_some_quantity(rulebook):
 
 def test_every_conditional_effect_is_the_first_that_holds_somewhere(rulebook):
     said = {
-        (place, read.fields["choice"], read.effect, read.fields["sentence"])
+        (place, read.usual.choice, read.effect, read.usual.sentence)
         for place, lookup in enumerate(rulebook.scoring.lookups)
         for read in lookup.table.values()
     }
