@@ -1,5 +1,6 @@
 """Trains one run: `python -m app.engine RUN_DIR`. Whatever happens, the last event says how it ended."""
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -8,8 +9,19 @@ from app.engine.failures import in_a_sentence
 from app.engine.reporting import CannotTrain, Run, Stopped
 from app.protocol import RunState
 
+QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "WANDB_MODE": "disabled",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Read by the libraries when they are imported: nobody is told what is trained, and logs hold no bars."""
+
 
 def main(path: str) -> int:
+    os.environ.update(QUIET)
     run = Run(Path(path))
     run.obey_signals()
     run.enter(RunState.STARTING, "loading the training libraries")

@@ -112,3 +112,9 @@ def finite(values: Mapping[str, Any]) -> dict[str, float | None]:
     """Numbers by name: what is absent or no number is left out, what is not finite becomes null."""
     numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
     return {name: float(value) if math.isfinite(value) else None for name, value in numbers.items()}
+
+
+def readable(text: str, most: int) -> str:
+    """For people and for databases, which store no NUL; what is cut off is counted."""
+    text = text.replace("\x00", "\ufffd")
+    return text if len(text) <= most else f"{text[:most]} [{len(text) - most} characters more]"

@@ -1,0 +1,71 @@
+"""Group Relative Policy Optimization (GRPO): the model learns from the scores of its own answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from app.datasets.formats import Row
+from app.engine import rows
+from app.engine.evaluation import evaluate, refuse_useless_grader
+from app.engine.health import GRPO_RULES, Monitor
+from app.engine.loading import Loaded, load
+from app.engine.reporting import Run
+from app.engine.reward import Reward
+from app.engine.shown_groups import ShownGroups
+from app.engine.stages import arguments, finish
+from app.engine.watcher import Watcher
+from app.protocol import GrpoRecipe, RunState
+
+
+def train(run: Run) -> None:
+    recipe, grader = run.spec.recipe, run.spec.grader
+    assert isinstance(recipe, GrpoRecipe)
+    assert grader is not None
+    run.enter(RunState.STARTING, "reading the data")
+    split = rows.read(run)
+    learned = rows.prompts(split.train, grader)
+    run.enter(RunState.STARTING, "loading the model")
+    loaded = load(run)
+    before = evaluate(run, "before", loaded, split.held_out)
+    refuse_useless_grader(run, before)
+    watcher = Watcher(run, Monitor(GRPO_RULES))
+    trainer = GRPOTrainer(
+        model=loaded.model,
+        processing_class=loaded.tokenizer,
+        args=_config(run, recipe, loaded),
+        reward_funcs=Reward(grader, learned).grader,
+        train_dataset=_dataset(learned, recipe.batch_size // recipe.num_generations),
+        callbacks=[watcher],
+    )
+    trainer.add_callback(ShownGroups(run, trainer, recipe.num_generations))
+    trainer.train()
+    finish(run, watcher, loaded, len(learned), split.held_out, before)
+
+
+def _config(run: Run, recipe: GrpoRecipe, loaded: Loaded) -> Any:
+    """Left to itself the trainer draws one batch of completions for each update."""
+    return GRPOConfig(
+        **arguments(run, recipe, loaded),
+        max_steps=recipe.steps,
+        num_generations=recipe.num_generations,
+        max_completion_length=recipe.max_completion_length,
+        temperature=recipe.temperature,
+        top_p=recipe.top_p,
+        beta=recipe.beta,
+        epsilon=recipe.epsilon,
+        epsilon_high=recipe.epsilon_high,
+        loss_type=recipe.loss_type,
+        scale_rewards=recipe.scale_rewards,
+        mask_truncated_completions=recipe.mask_truncated_completions,
+    )
+
+
+def _dataset(learned: Sequence[Row], groups: int) -> Any:
+    """Prompts and the numbers of their rows. An update takes `groups` prompts, so few prompts come again."""
+    again = -(-groups // len(learned))
+    return Dataset.from_list(
+        [{"prompt": rows.conversation(row.prompt), "row": number} for number, row in enumerate(learned)]
+        * again
+    )

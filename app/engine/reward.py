@@ -1,0 +1,42 @@
+"""The reward is the grader's score. What the grader cannot score is left out, never counted as wrong."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.datasets.formats import Row
+from app.engine.reporting import CannotTrain
+from app.graders.grading import grade
+from app.protocol import Grader, GraderError, Score
+
+ERRORS = "grader/errors"
+ABSTAINED = "grader/abstained"
+"""Names of the metrics: shares of the step's completions."""
+
+
+class Reward:
+    def __init__(self, grader: Grader, learned: Sequence[Row]) -> None:
+        self._grader = grader
+        self._rows = learned
+
+    def grader(
+        self,
+        completions: Sequence[Sequence[dict[str, str]]],
+        row: Sequence[int],
+        log_metric: Callable[[str, float], None],
+        **_: Any,
+    ) -> list[float | None]:
+        """The trainer's metrics carry this method's name: rewards/grader/mean."""
+        outcomes = [
+            grade(self._grader, completion[-1]["content"], self._rows[number].item)
+            for completion, number in zip(completions, row, strict=True)
+        ]
+        kinds = Counter(outcome.kind for outcome in outcomes)
+        log_metric(ERRORS, kinds["error"] / len(outcomes))
+        log_metric(ABSTAINED, kinds["abstain"] / len(outcomes))
+        if kinds["error"] == len(outcomes):
+            why = next(outcome.why for outcome in outcomes if isinstance(outcome, GraderError))
+            raise CannotTrain(
+                f"The grader failed on every answer of a step: {why}. No answer counted as wrong."
+            )
+        return [outcome.value if isinstance(outcome, Score) else None for outcome in outcomes]

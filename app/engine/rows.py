@@ -1,0 +1,65 @@
+"""Which rows a run learns from, and on which it is measured."""
+
+from collections.abc import Sequence
+
+from app import datasets
+from app.datasets.formats import Row, Split, Turn
+from app.engine.reporting import CannotTrain, Run
+from app.errors import TuningForkError
+from app.graders.grading import item_fields
+from app.protocol import Grader
+
+
+def read(run: Run) -> Split:
+    """Train rows as they are; held-out rows are those that the grader can grade."""
+    spec = run.spec
+    assert spec.dataset is not None
+    assert spec.grader is not None
+    try:
+        split = datasets.load(spec.dataset, run.inputs.dataset_file, spec.evaluation.items)
+    except TuningForkError as error:
+        first = f" First: {error.problems[0].where}: {error.problems[0].what}." if error.problems else ""
+        raise CannotTrain(f"{error.sentence}{first}") from None
+    held_out = gradable(split.held_out, spec.grader)
+    if not held_out:
+        raise CannotTrain(_nothing_to_grade("held-out", spec.grader))
+    return Split(train=split.train, held_out=held_out)
+
+
+def demonstrations(rows: Sequence[Row], most: int | None) -> list[Row]:
+    found = [row for row in rows if row.is_demonstration][:most]
+    if not found:
+        raise CannotTrain(
+            "The dataset has no demonstrations: SFT needs rows whose last message is the assistant's answer."
+        )
+    return found
+
+
+def prompts(rows: Sequence[Row], grader: Grader) -> list[Row]:
+    """Of a mixed file the rows without an answer; else the demonstrations' prompts."""
+    able = gradable(rows, grader)
+    found = [row for row in able if not row.is_demonstration] or able
+    if not found:
+        raise CannotTrain(_nothing_to_grade("training", grader))
+    return found
+
+
+def gradable(rows: Sequence[Row], grader: Grader) -> list[Row]:
+    needed = item_fields(grader)
+    return [row for row in rows if needed <= row.item.keys()]
+
+
+def in_words(turns: Sequence[Turn]) -> str:
+    if len(turns) == 1:
+        return turns[0].content
+    return "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
+
+
+def conversation(turns: Sequence[Turn]) -> list[dict[str, str]]:
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
+
+
+def _nothing_to_grade(which: str, grader: Grader) -> str:
+    fields = ", ".join(f"`{name}`" for name in sorted(item_fields(grader)))
+    needed = f" with the fields its grader reads: {fields}" if fields else ""
+    return f"The dataset has no {which} row{needed}; add such rows or change the grader."

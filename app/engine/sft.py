@@ -1,0 +1,78 @@
+"""Supervised fine-tuning (SFT): the model learns to write what the demonstrations show."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from app.datasets.formats import Row
+from app.engine import rows
+from app.engine.evaluation import evaluate, refuse_useless_grader
+from app.engine.health import SFT_RULES, Monitor
+from app.engine.loading import Loaded, load
+from app.engine.reporting import CannotTrain, Run
+from app.engine.stages import arguments, finish
+from app.engine.watcher import Watcher
+from app.protocol import RunState, SftRecipe
+
+
+def train(run: Run) -> None:
+    recipe = run.spec.recipe
+    assert isinstance(recipe, SftRecipe)
+    run.enter(RunState.STARTING, "reading the data")
+    split = rows.read(run)
+    learned = rows.demonstrations(split.train, recipe.max_demonstrations)
+    run.enter(RunState.STARTING, "loading the model")
+    loaded = load(run)
+    refuse_long(learned, loaded, recipe.max_length)
+    before = evaluate(run, "before", loaded, split.held_out)
+    refuse_useless_grader(run, before)
+    watcher = Watcher(run, Monitor(SFT_RULES))
+    trainer = SFTTrainer(
+        model=loaded.model,
+        processing_class=loaded.tokenizer,
+        args=_config(run, recipe, loaded),
+        train_dataset=_dataset(learned),
+        callbacks=[watcher],
+    )
+    trainer.train()
+    finish(run, watcher, loaded, len(learned), split.held_out, before)
+
+
+def _config(run: Run, recipe: SftRecipe, loaded: Loaded) -> Any:
+    return SFTConfig(
+        **arguments(run, recipe, loaded),
+        num_train_epochs=recipe.epochs,
+        max_length=recipe.max_length,
+        completion_only_loss=True,
+        packing=recipe.packing,
+    )
+
+
+def _dataset(learned: Sequence[Row]) -> Any:
+    return Dataset.from_list(
+        [
+            {
+                "prompt": rows.conversation(row.prompt),
+                "completion": rows.conversation(row.messages[len(row.prompt) :]),
+            }
+            for row in learned
+        ]
+    )
+
+
+def refuse_long(learned: Sequence[Row], loaded: Loaded, max_length: int) -> None:
+    """A row that is cut teaches to stop in mid-sentence, so none is."""
+    lengths = [
+        len(tokens)
+        for tokens in loaded.tokenizer.apply_chat_template(
+            [rows.conversation(row.messages) for row in learned], tokenize=True, return_dict=True
+        )["input_ids"]
+    ]
+    too_long = sum(length > max_length for length in lengths)
+    if too_long:
+        raise CannotTrain(
+            f"{too_long} of {len(lengths)} demonstrations are longer than max_length ({max_length} tokens); "
+            f"the longest has {max(lengths)}. Raise max_length or shorten them."
+        )

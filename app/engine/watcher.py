@@ -1,0 +1,73 @@
+"""Sits in the trainer: every logging step becomes an event, and wishes to stop are heard between steps."""
+
+import time
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from app.engine.health import Monitor
+from app.engine.reporting import CannotTrain, Run, Stopped, finite
+from app.protocol import CheckpointEvent, RunState
+
+CHECKPOINT_SECONDS = 600
+"""Between two; saving a large model takes a good part of a minute."""
+
+SUMMARY = "train_runtime"
+"""Names the trainer's last log, which sums up and belongs to no step."""
+
+
+class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
+    def __init__(self, run: Run, monitor: Monitor, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
+        self._run = run
+        self._monitor = monitor
+        self._checkpoint_seconds = checkpoint_seconds
+        self._fatal: str | None = None
+        self.reached_limit = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._began = self._saved = time.monotonic()
+        self._run.plan(state.max_steps)
+        self._run.enter(RunState.RUNNING, f"training {state.max_steps} steps")
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any],
+        **_: Any,
+    ) -> None:
+        if SUMMARY in logs:
+            return
+        self._run.step(state.global_step, logs)
+        for finding in self._monitor.observe(state.global_step, finite(logs)):
+            self._run.say(finding)
+            if finding.level == "stop":
+                self._fatal = self._fatal or finding.sentence
+                control.should_training_stop = True
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        now = time.monotonic()
+        limit = self._run.spec.recipe.max_minutes if self._run.spec.recipe.kind != "starter" else None
+        self.reached_limit = limit is not None and now - self._began > limit * 60
+        if self._run.stop_requested or (self.reached_limit and state.global_step < state.max_steps):
+            control.should_training_stop = True
+        elif now - self._saved >= self._checkpoint_seconds and state.global_step < state.max_steps:
+            self._saved = now
+            control.should_save = True
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._run.say(CheckpointEvent(step=state.global_step))
+
+    def judge(self) -> None:
+        """Raises unless the model is worth keeping: all planned steps, or as many as the time allowed."""
+        if self._fatal:
+            raise CannotTrain(self._fatal)
+        if self._run.stop_requested:
+            raise Stopped(f"Cancelled after {self._run.steps_done} of {self._run.total_steps} steps.")
