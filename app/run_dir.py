@@ -134,7 +134,7 @@ class RunDir:
 
     def cap_log(self, most_bytes: int) -> None:
         """Keeps the later half. The engine appends, so what it writes next lands behind."""
-        if self.log_file.stat().st_size <= most_bytes:
+        if not self.log_file.exists() or self.log_file.stat().st_size <= most_bytes:
             return
         with self.log_file.open("r+b") as file:
             file.seek(-most_bytes // 2, os.SEEK_END)

@@ -1,6 +1,6 @@
 """An engine with the real command line, the real lock and the real files, which trains nothing.
 
-What it does follows from the run's name: `steps 5`, `crash`, `fail`, `hang`, `deaf` (to SIGTERM), `silent`
+What it does follows from the run's name: `steps 5`, `waits` (for a file `go`), `crash`, `fail`, `hang`, `deaf` (to SIGTERM), `silent`
 (no event at all), `lingers` (after its verdict), `child` (starts one that outlives it), `noisy` (a long log).
 A number after the word is how many steps it takes, 0.05 s each.
 """
@@ -55,6 +55,8 @@ def _train(run, log: EventLog, word: str, steps: int) -> None:
 
 
 def _misbehave(run, word: str, step: int) -> None:
+    while word == "waits" and not (run.path / "go").exists():
+        time.sleep(0.02)
     if word in ("hang", "deaf"):
         while True:
             time.sleep(0.05)

@@ -1,6 +1,7 @@
 """A run as the worker follows it: what its directory says, read once and kept up to date."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -91,9 +92,10 @@ class FollowedRun:
         self.catch_up()
 
     def note_cancel(self) -> None:
-        self.dir.request_cancel()
         self.has_been_cancelled = True
         self.stop_asked_at = time.monotonic()
+        with suppress(OSError):  # a full disk must not keep anybody from stopping a run
+            self.dir.request_cancel()
 
     def status(self, queue_position: int | None) -> RunStatus:
         return RunStatus(

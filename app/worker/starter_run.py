@@ -1,6 +1,7 @@
 """The starter model is the result of a run like any other, whose id follows from what would be trained."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TypeVar
 from uuid import UUID, uuid5
 
@@ -14,6 +15,7 @@ NAMESPACE = UUID("6a0d7c52-3c1b-4b53-9c53-0e5a8f7d2f11")
 STARTER_SPEC = RunSpec(name="Starter model", model=StarterModel(), recipe=StarterRecipe())
 
 
+@lru_cache
 def starter_id(attempt: int) -> UUID:
     """A run that failed keeps its id and its verdict; the next attempt is another run."""
     return uuid5(NAMESPACE, f"{starter_hash()}:{attempt}")

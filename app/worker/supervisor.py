@@ -68,7 +68,8 @@ class Supervisor:
             for run in self._runs.values():
                 self._adopt(run)
             if self._settings.prepare_starter:
-                self._ensure_starter()
+                self._ensure_starter_if_there_is_room()
+            self._follow_all()
         self._thread.start()
 
     def stop(self) -> None:
@@ -266,14 +267,14 @@ class Supervisor:
     def _adopt(self, run: FollowedRun) -> None:
         """A held lock is a living engine; a free one without a verdict, a dead one."""
         engine = Engine(run.dir)
-        if engine.is_running():
-            run.engine = engine
-            if run.has_been_cancelled and not run.is_over:
-                run.stop_asked_at = time.monotonic()
-                engine.ask_to_stop()
-            log.info("run %s is still training; following it", run.id)
-        elif not run.is_over and run.left_traces:
-            self._bury(run, engine)
+        if not engine.is_running():
+            run.engine = engine if run.left_traces and not run.is_over else None
+            return
+        run.engine = engine
+        log.info("run %s is still training; following it", run.id)
+        if run.has_been_cancelled and not run.is_over:
+            run.stop_asked_at = time.monotonic()
+            engine.ask_to_stop()
 
     # Keeping the books
 
@@ -281,6 +282,13 @@ class Supervisor:
         attempts = starter_attempts(self._runs)
         if not attempts or (attempts[-1].end and attempts[-1].end.state is not RunState.SUCCEEDED):
             self._add(starter_id(len(attempts)), STARTER_SPEC)
+
+    def _ensure_starter_if_there_is_room(self) -> None:
+        """A full disk must not keep anybody from looking at what is there."""
+        try:
+            self._ensure_starter()
+        except OSError:
+            log.exception("the starter model cannot be prepared; the first run that needs it tries again")
 
     def _add(self, run_id: UUID, spec: RunSpec) -> FollowedRun:
         order = max((run.accepted.order for run in self._runs.values()), default=0) + 1

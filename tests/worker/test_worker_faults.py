@@ -34,12 +34,13 @@ def test_a_run_goes_from_queued_to_succeeded_with_a_gapless_log(worker, spec):
 
 
 def test_killing_the_worker_leaves_the_engine_running_and_the_next_worker_adopts_it(worker, spec):
-    run_id = worker.put(spec("steps 60"))
+    run_id = worker.put(spec("waits 3"))
     worker.until_training(run_id)
     engine = worker.engine(run_id)
     worker.restart()
     assert worker.status(run_id).state is RunState.RUNNING
     assert worker.engine(run_id) == engine
+    (worker.data_dir / "runs" / str(run_id) / "go").touch()
     assert worker.until_over(run_id).state is RunState.SUCCEEDED
     assert_one_verdict(worker, run_id)
 
@@ -103,9 +104,10 @@ def test_an_engine_that_died_while_no_worker_lived_is_found_dead(worker, spec):
 
 
 def test_an_engine_that_finished_while_no_worker_lived_has_succeeded(worker, spec):
-    run_id = worker.put(spec("steps 8"))
+    run_id = worker.put(spec("waits 3"))
     worker.until_training(run_id)
     worker.kill()
+    (worker.data_dir / "runs" / str(run_id) / "go").touch()
     eventually(lambda: worker.engine(run_id) is None, "the engine's end")
     worker.start()
     assert worker.status(run_id).state is RunState.SUCCEEDED
