@@ -387,8 +387,9 @@ class Sweep:
 
     def _talk_to_the_worker(self) -> None:
         push(self._database, self._worker)
-        statuses = {status.id: status for status in self._worker.runs()}
         self._remove()
+        # Asked after the removals: what was removed in between must not be adopted again.
+        statuses = {status.id: status for status in self._worker.runs()}
         self._adopt(statuses)
         for run_id in self._behind(statuses):
             self._sync(run_id)

@@ -27,12 +27,12 @@ PUBLIC = frozenset(
     {
         ("GET", "/"),
         ("GET", "/help"),
+        ("GET", "/help/api"),
         ("GET", "/help/method"),
         ("GET", "/login"),
         ("POST", "/login"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
-        ("GET", "/api/v1/openapi.json"),
         ("GET", "/api/v1/questionnaire"),
         ("POST", RECOMMENDATIONS),
     }
