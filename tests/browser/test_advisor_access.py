@@ -18,6 +18,7 @@ PAGES = (
     "/",
     "/help",
     "/help/method",
+    "/help/api",
     "/assessments",
     "/assessments/new",
     "{decided}",

@@ -73,6 +73,18 @@ def method(request: Request, rulebook: RulebookDep) -> Response:
     )
 
 
+@router.get("/help/api")
+def api(request: Request) -> Response:
+    groups: dict[str, list[dict[str, str]]] = {}
+    for path, verbs in request.app.openapi()["paths"].items():
+        for verb, call in verbs.items():
+            said = {"verb": verb.upper(), "path": path, "summary": call.get("summary", "")}
+            groups.setdefault(" ".join(call.get("tags", ("other",))).capitalize(), []).append(said)
+    return render(
+        request, "help_api.html", groups=list(groups.items()), address=str(request.base_url).rstrip("/")
+    )
+
+
 def _labels(rulebook: Rulebook) -> Labels:
     return {
         question.id: (question.title, {choice.id: choice.label for choice in question.choices})
