@@ -1,8 +1,8 @@
 """An engine with the real command line, the real lock and the real files, which trains nothing.
 
-What it does follows from the run's name: `steps 5`, `waits` (for a file `go`), `crash`, `fail`, `hang`, `deaf` (to SIGTERM), `silent`
-(no event at all), `lingers` (after its verdict), `child` (starts one that outlives it), `noisy` (a long log).
-A number after the word is how many steps it takes, 0.05 s each.
+What it does follows from the run's name: `steps 5`, `waits` (for a file `go`), `crash`, `fail`, `hang`,
+`deaf` (to SIGTERM), `silent` (no event at all), `lingers` (after its verdict), `child` (starts one that
+outlives it), `noisy` (a long log). A number after the word is how many steps it takes, 0.05 s each.
 """
 
 import os

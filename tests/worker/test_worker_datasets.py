@@ -44,7 +44,7 @@ def test_an_upload_survives_a_restart_of_the_worker(worker):
 
 def test_generated_datasets_are_listed_by_name(client):
     names = [each["ref"].get("name") for each in client.get("/datasets").json()]
-    assert names == ["rulings", "clauses", "impossible", "mastered"]
+    assert set(names) == {"rulings", "clauses", "impossible", "mastered"}
     assert client.get("/datasets/rulings").json()["ref"] == {"kind": "generated", "name": "rulings"}
     assert client.get("/datasets/nothing").status_code == 404
 
