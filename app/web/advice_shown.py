@@ -10,6 +10,7 @@ from app.advisor.advice import Flip, GateOutcome, Recommendation
 from app.advisor.recommendation import recommend
 from app.advisor.rulebook import Rulebook
 
+GATE = re.compile(r"\b[A-Z]{1,2}\d{1,2}\b")
 CITED = re.compile(r" ?\[([a-z0-9][\w.-]*(?:, [a-z0-9][\w.-]*)*)\]")
 
 
@@ -58,6 +59,12 @@ def grouped(flips: Iterable[Flip]) -> list[tuple[Flip, list[str]]]:
         _, labels = rows.setdefault((flip.question, flip.method_after, flip.plan_after), (flip, []))
         labels.append(flip.to_label)
     return list(rows.values())
+
+
+def with_gates_named(sentence: str, gates: Iterable[GateOutcome]) -> str:
+    """Gate ids are for programs; people read the title."""
+    titles = {gate.id: gate.title for gate in gates}
+    return GATE.sub(lambda found: f"“{titles[found[0]]}”" if found[0] in titles else found[0], sentence)
 
 
 def cut(paragraph: str) -> list[tuple[str, tuple[str, ...]]]:

@@ -6,7 +6,17 @@ import pytest
 
 from app.advisor.recommendation import EVERYTHING, recommend
 from app.main import read_rulebook
-from app.web.advice_shown import cut, first_of_all, grouped, hours, numbers_of, scale, share, worked
+from app.web.advice_shown import (
+    cut,
+    first_of_all,
+    grouped,
+    hours,
+    numbers_of,
+    scale,
+    share,
+    with_gates_named,
+    worked,
+)
 
 RULEBOOK = read_rulebook()
 ADVICE = [
@@ -47,6 +57,14 @@ def test_a_gate_that_decided_is_said_first(advice):
     assert set(advice.blockers) <= set(first)
     if advice.decided_by == "gate":
         assert first
+
+
+@pytest.mark.parametrize("advice", ADVICE)
+def test_people_read_the_titles_of_gates_not_their_ids(advice):
+    ids = [gate.id for gate in advice.gates]
+    for unknown in advice.unknowns:
+        words = re.findall(r"\w+", with_gates_named(unknown.sentence, advice.gates))
+        assert not set(words) & set(ids)
 
 
 def test_cutting_a_paragraph_loses_no_word():

@@ -16,7 +16,16 @@ from app.errors import NotFound, Problem
 from app.models import Assessment, Milestone, Run
 from app.protocol import Name
 from app.web import answer_form
-from app.web.advice_shown import cut, first_of_all, grouped, hours, numbers_of, scale, share
+from app.web.advice_shown import (
+    cut,
+    first_of_all,
+    grouped,
+    hours,
+    numbers_of,
+    scale,
+    share,
+    with_gates_named,
+)
 from app.web.assessing import answer, answers, asked, freeze, latest, record_of, standing
 from app.web.deps import AssessmentDep, RulebookDep, SessionDep, render
 
@@ -420,6 +429,7 @@ def result(
         numbers=numbers_of(r),
         cut=cut,
         grouped=grouped,
+        named=lambda sentence: with_gates_named(sentence, r.gates),
         leader=ahead,
         hours=hours,
         near=share(near),
