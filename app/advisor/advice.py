@@ -256,17 +256,12 @@ class Recommendation(Message):
     headline: str
     reason: str
     plan: Plan
-    blockers: tuple[GateOutcome, ...]
-    gates: tuple[GateOutcome, ...]
     factors: tuple[FactorReading, ...]
-    contributions: tuple[Contribution, ...]
     unknowns: tuple[Unknown, ...]
     next_question: NextQuestion | None
     interval: Span
     """The lean of every completion of the unknown answers lies in here."""
     acceptability: Acceptability
-    risks: tuple[Risk, ...]
-    alternatives: tuple[Alternative, ...]
     cost: Cost
     coverage: Coverage
     rulebook: RulebookStamp
@@ -274,3 +269,9 @@ class Recommendation(Message):
     """None unless asked for."""
     robustness: Robustness | None = None
     estimate: Estimate | None = None
+    # Last, because they are mostly the rulebook's own words, which `Rendering` has ready.
+    blockers: tuple[GateOutcome, ...]
+    gates: tuple[GateOutcome, ...]
+    contributions: tuple[Contribution, ...]
+    risks: tuple[Risk, ...]
+    alternatives: tuple[Alternative, ...]

@@ -36,6 +36,9 @@ class Gating:
         self.gates = tuple(gates)
         self.lookups = [_lookup(gate, domains, buckets, questions) for gate in gates]
 
+    def fixed(self) -> Iterable[GateOutcome]:
+        return {id(one): one.outcome for lookup in self.lookups for one in lookup.table.values()}.values()
+
     def rule(self, facts: Facts) -> list[Ruled]:
         return [lookup.table[lookup.key(facts)] for lookup in self.lookups]
 

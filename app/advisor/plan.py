@@ -1,6 +1,6 @@
 """What follows from a verdict: the stages to run, suggested settings, risks, and why not another road."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from app.advisor.advice import Alternative, Plan, PlanId, Risk, Setting, Stage, TrainingMethod, trusted
 from app.advisor.conditions import Buckets, Domains, Facts, Lookup, holds, keys_of
@@ -23,6 +23,12 @@ class Planning:
         }
         self.risks = [(rule, _risk_lookup(rule, domains)) for rule in file.risks]
         self.roads = [_alternative_lookup(rule, domains) for rule in file.alternatives]
+
+    def fixed(self) -> Iterable[Risk | Alternative]:
+        for _, risks in self.risks:
+            yield from (risk for risk in risks.table.values() if risk is not None)
+        for road in self.roads:
+            yield from road.table.values()
 
     def choose(self, method: TrainingMethod, bits: int, facts: Facts) -> PlanId:
         if bits & NOT_YET or bits & NEITHER == NEITHER:

@@ -1,7 +1,7 @@
 """The one entry point: a project and a rulebook in, a recommendation with its whole justification out."""
 
 from collections.abc import Sequence
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 from app.advisor.advice import (
@@ -120,7 +120,6 @@ def _fields(
         rulebook, score, ruled, lambda lean: _method(lean, verdict.bits, rulebook.decision.tie)[0]
     )
     planning, now = rulebook.planning, Outcome(verdict.method, verdict.plan, verdict.lean, verdict.decided_by)
-    more = _more(project, rulebook, facts, score, now, include)
     return {
         "method": verdict.method,
         "lean": verdict.lean,
@@ -133,23 +132,26 @@ def _fields(
         "headline": words.headline(),
         "reason": words.reason(),
         "plan": planning.make(verdict.plan, steps_of([one.lift for one in blocking]), facts),
-        "blockers": tuple(blocking),
-        "gates": tuple([one.outcome for one in ruled]),
         "factors": _factors(rulebook, score),
-        "contributions": contributions,
         "unknowns": unknowns,
         "next_question": next_question(unknowns),
         "interval": trusted(Span, {"low": rounded(score.low), "high": rounded(score.high)}),
         "acceptability": trusted(
             Acceptability, {"near": rounded(near), "all": rounded(acceptability_all(_weighing(score)))}
         ),
-        "risks": planning.risks_of(verdict.plan, verdict.method, cost.sentence, facts),
-        "alternatives": planning.alternatives(facts),
         "cost": cost,
         "coverage": _coverage(contributions),
         "rulebook": rulebook.stamp,
-        **more,
+        **_more(project, rulebook, facts, score, now, include),
+        "blockers": tuple(blocking),
+        "gates": tuple([one.outcome for one in ruled]),
+        "contributions": contributions,
+        "risks": planning.risks_of(verdict.plan, verdict.method, cost.sentence, facts),
+        "alternatives": planning.alternatives(facts),
     }
+
+
+_NOTHING_MORE = {"flips": None, "robustness": None, "estimate": None}
 
 
 def _more(
@@ -160,6 +162,9 @@ def _more(
     now: Outcome,
     include: frozenset[str],
 ) -> dict[str, Any]:
+    if not include:
+        return _NOTHING_MORE
+
     def engine(changed: Project) -> Outcome:
         return outcome_of(rulebook, changed)
 
@@ -241,7 +246,7 @@ def _contributions(project: Project, rulebook: Rulebook, score: Score) -> tuple[
     return tuple(
         [
             read.usual
-            if share == usual and question.id not in special
+            if (share == usual or not read.effect) and question.id not in special
             else _unusual(read, share, special.get(question.id))
             for question, read, share, usual in zip(
                 rulebook.scoring.questions, score.reads, score.shares, rulebook.scoring.usual, strict=True
@@ -291,18 +296,11 @@ def _factors(rulebook: Rulebook, score: Score) -> tuple[FactorReading, ...]:
 
 def _factor(factor: Factor, score: Score, place: int, reads: list[Read]) -> FactorReading:
     weight, d = score.weights[place], score.directions[place]
-    # One share is common to all questions of a factor, so the effect alone ranks them.
-    ranked = sorted(reads, key=_strength, reverse=True)
-    speaking = [read for read in ranked[:3] if read.strength]
-    if not speaking:
-        # Answers without effect are still what the project is like.
-        speaking = [read for read in ranked if read.state == "answered"][:2]
-    elif len(ranked) > 3:
-        speaking += _other_side(ranked, speaking)
+    speaking = _speaking(reads)
     missing = [read.usual.title for read in reads if read.state == "unknown"]
     sources: dict[str, None] = {}
     for read in speaking:
-        sources.update(dict.fromkeys(read.usual.sources))
+        sources |= read.sources
     return trusted(
         FactorReading,
         {
@@ -319,15 +317,25 @@ def _factor(factor: Factor, score: Score, place: int, reads: list[Read]) -> Fact
     )
 
 
-_strength = itemgetter(0)
+def _speaking(reads: list[Read]) -> list[Read]:
+    """The three strongest answers, and the strongest on the other side where they all agree.
+
+    One share is common to all questions of a factor, so the effect alone ranks them.
+    """
+    ranked = sorted([read for read in reads if read.effect], key=_strength, reverse=True)
+    if not ranked:
+        # Answers without effect are still what the project is like.
+        return [read for read in reads if read.state == "answered"][:2]
+    speaking = ranked[:3]
+    positive = [read for read in ranked if read.effect > 0]
+    if 0 < len(positive) < len(ranked):
+        other = positive if speaking[0].effect < 0 else [read for read in ranked if read.effect < 0]
+        if other[0] not in speaking:
+            speaking.append(other[0])
+    return speaking
 
 
-def _other_side(ranked: Sequence[Read], speaking: Sequence[Read]) -> list[Read]:
-    """The strongest answer against what all the strongest say."""
-    sign = speaking[0].effect
-    if any(read.effect * sign < 0 for read in speaking):
-        return []
-    return [read for read in ranked[3:] if read.effect * sign < 0][:1]
+_strength = attrgetter("strength")
 
 
 def _paragraph(title: str, weight: float, d: float, speaking: Sequence[Read], missing: Sequence[str]) -> str:

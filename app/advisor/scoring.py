@@ -1,7 +1,8 @@
 """Direction of each factor, the lean, and what each answer contributed to it, exactly."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
+from math import floor
 from typing import NamedTuple
 
 from app.advisor.advice import AnswerState, Contribution, TrainingMethod
@@ -23,14 +24,16 @@ TINY = 1e-9
 class Read(NamedTuple):
     """What one question says, all conditions settled."""
 
-    strength: float
-    """Size of the effect."""
     effect: float
     low: float
     high: float
     """Bounds of the effect over everything that is still unknown."""
     applies: bool
+    strength: float
+    """Size of the effect."""
     state: AnswerState
+    sources: Mapping[str, None]
+    """Each once, in order."""
     usual: Contribution
     """As it is under the rulebook's own weights while every question of the factor applies."""
     clause: str
@@ -81,19 +84,20 @@ class Scoring:
             for question, owner, share in zip(self.questions, self.owners, self.usual, strict=True)
         ]
 
+    def fixed(self) -> Iterable[Contribution]:
+        return {id(read): read.usual for lookup in self.lookups for read in lookup.table.values()}.values()
+
     def score(self, facts: Facts, weights: Sequence[float]) -> Score:
         """`weights` need not add up to anything; at least one is above 0."""
         count = len(weights)
         totals, sums, lows, highs = [0.0] * count, [0.0] * count, [0.0] * count, [0.0] * count
         reads = [lookup.table[lookup.key(facts)] for lookup in self.lookups]
-        for (_, effect, low, high, applies, *_rest), owner, largest in zip(
-            reads, self.owners, self.largest, strict=True
-        ):
-            if applies:
+        for read, owner, largest in zip(reads, self.owners, self.largest, strict=True):
+            if read.applies:
                 totals[owner] += largest
-                sums[owner] += effect
-                lows[owner] += low
-                highs[owner] += high
+                sums[owner] += read.effect
+                lows[owner] += read.low
+                highs[owner] += read.high
         applied = [weight if total else 0.0 for weight, total in zip(weights, totals, strict=True)]
         whole = sum(applied)
         shared = [weight / whole for weight in applied] if whole else applied
@@ -221,7 +225,9 @@ class _Reader:
         )
         clause = rule.clause if effect and rule.clause else ""
         cited = f"{sentence} [{', '.join(sources)}]"
-        return Read(abs(effect), effect, *span, True, "answered", usual, clause, cited)
+        return Read(
+            effect, *span, True, abs(effect), "answered", dict.fromkeys(sources), usual, clause, cited
+        )
 
     def _unanswered(self, state: AnswerState, low: float, high: float) -> Read:
         applies = state == "unknown"
@@ -245,8 +251,9 @@ class _Reader:
             sentence=sentence,
             state=state,
         )
-        return Read(0.0, 0.0, low, high, applies, state, usual, "", sentence)
+        return Read(0.0, low, high, applies, 0.0, state, {}, usual, "", sentence)
 
 
 def part_of_lean(share: float, effect: float) -> float:
-    return round(share * effect, 6) + 0.0
+    """Six decimals, so that all parts add up to the four of the lean."""
+    return floor(share * effect * 1_000_000 + 0.5) / 1_000_000
