@@ -32,8 +32,8 @@ def share(value: float) -> str:
     """A share in whole per cent, never rounded to certainty."""
     percent = round(value * 100)
     if percent == 100 and value < 1:
-        return "over 99 %"
-    return "under 1 %" if percent == 0 and value > 0 else f"{percent} %"
+        return "over 99\N{NO-BREAK SPACE}%"
+    return "under 1\N{NO-BREAK SPACE}%" if percent == 0 and value > 0 else f"{percent}\N{NO-BREAK SPACE}%"
 
 
 def hours(value: float) -> str:

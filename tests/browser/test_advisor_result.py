@@ -98,6 +98,15 @@ def test_a_result_says_which_answers_changed_since_and_keeps_the_old_one(browse:
     assert page.locator("h1").inner_text() == before
 
 
+def test_asking_again_without_a_change_freezes_nothing_new(browse: Browse, decided: Start):
+    path = decided()
+    page = browse()
+    page.goto(f"{path}/check")
+    page.get_by_role("button", name="Get recommendation").first.click()
+    page.wait_for_url("**/result")
+    expect(page.get_by_text("Recommendation 1, frozen on")).to_be_visible()
+
+
 def test_the_decision_record_is_shown_and_downloaded_alike(browse: Browse, decided: Start):
     page = browse()
     page.goto(f"{decided()}/record")

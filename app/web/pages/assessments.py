@@ -397,7 +397,9 @@ def _given(question: Question, stored: Mapping[str, Any]) -> dict[str, object]:
 
 @router.post("/assessments/{assessment_id}/result")
 def recommend_now(session: SessionDep, assessment: AssessmentDep, rulebook: RulebookDep) -> Response:
-    freeze(session, assessment, rulebook)
+    milestone = latest(assessment)
+    if milestone is None or _changed(assessment, milestone, rulebook):
+        freeze(session, assessment, rulebook)
     return _see(f"/assessments/{assessment.id}/result")
 
 
