@@ -35,6 +35,8 @@ class TimedProtocol(H11Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._waiting_for: object = None
         self._since_timer = 0
+        self._heard = False
+        """Whether a request has begun that nobody answered yet."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         super().connection_made(transport)
@@ -51,6 +53,7 @@ class TimedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._disarm()  # From here on the keep-alive timer counts.
+        self._heard = False
 
     def _watch(self, data: bytes) -> None:
         state = self.conn.their_state
@@ -58,6 +61,7 @@ class TimedProtocol(H11Protocol):
             self._disarm()
             return
         self._since_timer += len(data)
+        self._heard = self._heard or bool(data)
         if state is not self._waiting_for or (state is h11.SEND_BODY and self._since_timer >= BODY_BYTES):
             self._disarm()
             self._waiting_for = state
@@ -74,7 +78,7 @@ class TimedProtocol(H11Protocol):
         if self.flow.read_paused:
             self._watch(b"")  # It is we who are slow.
             return
-        if self._since_timer and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        if self._heard and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.write(TOO_SLOW)
         self.transport.close()
 

@@ -57,6 +57,9 @@ class WebSettings(BaseSettings):
         60, ge=0, description="A run the worker had and no longer knows is called failed after so long."
     )
     max_live_runs: int = Field(20, ge=1, description="Runs that may wait or train at the same time.")
+    stream_tick_seconds: float = Field(
+        1, gt=0, description="Pause between two looks of a live stream at its run."
+    )
     stream_minutes: float = Field(
         10, gt=0, description="A live stream is closed after so long; the browser opens the next."
     )

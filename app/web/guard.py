@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
+from itertools import chain
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -38,6 +39,9 @@ PUBLIC = frozenset(
     }
 )
 PUBLIC_PREFIX = "/static/"
+
+MOST_HEADERS = 100
+MOST_HEADER_BYTES = 16_384
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -79,6 +83,7 @@ class Guard:
 
     def _check_headers(self, scope: Scope) -> Headers:
         headers: Headers = dict(scope["headers"])
+        _refuse_overgrown(scope)
         _refuse_repeated(scope, headers)
         if hostname(headers.get(b"host", b"")) not in self._hosts:
             raise Malformed(
@@ -170,7 +175,18 @@ def hostname(host: bytes) -> str:
     return text.partition(":")[0]
 
 
+def _refuse_overgrown(scope: Scope) -> None:
+    """The server's own limit does not see what arrives in one piece."""
+    fields = scope["headers"]
+    if len(fields) > MOST_HEADERS or sum(map(len, chain.from_iterable(fields))) > MOST_HEADER_BYTES:
+        raise Malformed(
+            f"The request has over {MOST_HEADERS} headers, or {MOST_HEADER_BYTES:,} bytes of them."
+        )
+
+
 def _refuse_repeated(scope: Scope, headers: Headers) -> None:
+    if b"transfer-encoding" in headers and b"content-length" in headers:
+        raise Malformed("The request states the length of its body in two ways.")
     for once in (b"host", b"authorization", b"origin", b"sec-fetch-site"):
         if once in headers and sum(name == once for name, _ in scope["headers"]) > 1:
             raise Malformed(f"The header {once.decode()} was sent twice.")

@@ -17,9 +17,6 @@ from app.models import Report, Run
 from app.protocol import RunEvent
 from app.web.deps import Parts
 
-TICK = 1.0
-"""Seconds between two looks at a run."""
-
 PING = 15.0
 BATCH = 500
 
@@ -75,7 +72,7 @@ async def live_events(parts: Parts, run_id: UUID, after: int) -> AsyncIterator[b
             yield b"".join(messages) or KEEPALIVE_COMMENT
             spoke = time.monotonic()
         if len(tick.events) < BATCH:
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(parts.settings.stream_tick_seconds)
 
 
 def _look(parts: Parts, run_id: UUID, after: int) -> Tick:

@@ -312,4 +312,18 @@ def test_a_cookie_of_another_kind_or_64_kilobytes_is_no_key(app):
     name = cookie_name(parts_of(app).settings)
     for value in ("x", "x" * 60_000, '"', "\\", "a b", "="):
         answer = stranger(app).get("/api/v1/runs", headers={"Cookie": f"{name}={value}"})
-        assert answer.status_code == 401, value[:10]
+        assert answer.status_code in (400, 401), value[:10]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("X", "1")] * 20_000,
+        [("X", "a" * 200_000)],
+        [("Host", "localhost"), ("Host", "localhost")],
+        [("Content-Length", "5"), ("Transfer-Encoding", "chunked")],
+    ],
+    ids=["many", "long", "two hosts", "two lengths"],
+)
+def test_headers_that_try_something_are_refused(app, headers):
+    assert stranger(app).get("/healthz", headers=headers).status_code == 400
