@@ -5,6 +5,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from app.engine import model_files, rows
 from app.engine.failures import in_a_sentence
 from app.engine.reporting import CannotTrain, Run, Stopped
 from app.protocol import RunState
@@ -24,9 +25,7 @@ def main(path: str) -> int:
     os.environ.update(QUIET)
     run = Run(Path(path))
     run.obey_signals()
-    run.enter(RunState.STARTING, "loading the training libraries")
     try:
-        run.stop_if_asked()
         train(run)
         run.succeed()
     except Stopped as stopped:
@@ -40,20 +39,25 @@ def main(path: str) -> int:
 
 
 def train(run: Run) -> None:
-    """Imports late: a run should pay only for what it needs."""
-    match run.spec.recipe.kind:
-        case "sft":
-            from app.engine import sft
+    """What cannot work is found out first; importing torch and the trainers takes longest and comes last."""
+    if run.spec.recipe.kind == "starter":
+        from app.engine import starter
 
-            sft.train(run)
-        case "grpo":
-            from app.engine import grpo
+        starter.train(run)
+        return
+    run.enter(RunState.STARTING, "reading the data and the model's files")
+    split = rows.read(run)
+    found = model_files.find(run)
+    run.enter(RunState.STARTING, "importing the training libraries")
+    run.stop_if_asked()
+    if run.spec.recipe.kind == "sft":
+        from app.engine import sft
 
-            grpo.train(run)
-        case "starter":
-            from app.engine import starter
+        sft.train(run, split, found)
+    else:
+        from app.engine import grpo
 
-            starter.train(run)
+        grpo.train(run, split, found)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -10,25 +9,10 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 
 from app.datasets.formats import Row
 from app.engine.loading import Loaded
-from app.engine.reporting import CannotTrain, Run, readable
-from app.engine.rows import conversation, in_words
-from app.graders.comparison import wilson
-from app.graders.grading import grade
-from app.graders.template import NothingToFill, fill
-from app.protocol import (
-    Abstain,
-    DraftCounts,
-    Evaluation,
-    EvaluationEvent,
-    Grader,
-    GraderError,
-    JsonSchema,
-    Regex,
-    RunState,
-    SampledAnswer,
-    Score,
-    Share,
-)
+from app.engine.measuring import Answer, measured
+from app.engine.reporting import Run
+from app.engine.rows import conversation
+from app.protocol import Evaluation, EvaluationEvent, RunState
 
 PASSES = 2
 """Sampled and greedy."""
@@ -37,18 +21,6 @@ SMALL_MODEL = 50_000_000
 ANSWERS_AT_ONCE = {"small": 256, "large": 32}
 """A small model's step is mostly overhead, which a large batch shares out; a large one's is memory."""
 
-FULL_SCORE = 1.0
-
-LONGEST_SHOWN = 4000
-"""Characters of any one text in an event."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    text: str
-    tokens: int
-    is_clipped: bool
-
 
 def evaluate(run: Run, when: Literal["before", "after"], loaded: Loaded, rows: Sequence[Row]) -> Evaluation:
     run.enter(RunState.EVALUATING, f"measuring {len(rows)} held-out answers {when} training")
@@ -56,18 +28,9 @@ def evaluate(run: Run, when: Literal["before", "after"], loaded: Loaded, rows: S
     torch.manual_seed(run.spec.seed)
     sampled = _answers(run, when, loaded, rows, is_sampled=True)
     greedy = _answers(run, when, loaded, rows, is_sampled=False)
-    evaluation = _measured(run, when, rows, sampled, greedy, time.monotonic() - started)
+    evaluation = measured(run.spec, when, rows, sampled, greedy, time.monotonic() - started)
     run.say(EvaluationEvent(evaluation=evaluation))
     return evaluation
-
-
-def refuse_useless_grader(run: Run, evaluation: Evaluation) -> None:
-    """A grader that could not score one held-out answer would not score one in training."""
-    if evaluation.sampled.n == 0:
-        outcome = next((answer.outcome for answer in evaluation.samples), None)
-        why = f": {outcome.why}" if isinstance(outcome, Abstain | GraderError) else ""
-        did = "failed" if evaluation.errors else "abstained"
-        raise CannotTrain(f"The grader {did} on every held-out answer{why}. No answer counted as wrong.")
 
 
 def _answers(run: Run, when: str, loaded: Loaded, rows: Sequence[Row], *, is_sampled: bool) -> list[Answer]:
@@ -150,98 +113,3 @@ def _read(rows: list[list[int]], tokenizer: Any, ends: Sequence[int]) -> list[An
         Answer(text=text, tokens=len(row) if length is None else length + 1, is_clipped=length is None)
         for text, row, length in zip(texts, rows, lengths, strict=True)
     ]
-
-
-def _measured(
-    run: Run,
-    when: Literal["before", "after"],
-    rows: Sequence[Row],
-    sampled: list[Answer],
-    greedy: list[Answer],
-    seconds: float,
-) -> Evaluation:
-    grader, plan = run.spec.grader, run.spec.evaluation
-    assert grader is not None
-    outcomes = [grade(grader, a.text, row.item) for a, row in zip(sampled, rows, strict=True)]
-    greedy_marks = "".join(
-        mark(grade(grader, answer.text, row.item)) for answer, row in zip(greedy, rows, strict=True)
-    )
-    marks = "".join(mark(outcome) for outcome in outcomes)
-    return Evaluation(
-        when=when,
-        sampled=share(marks),
-        greedy=share(greedy_marks),
-        sampled_outcomes=marks,
-        greedy_outcomes=greedy_marks,
-        abstained=sum(isinstance(outcome, Abstain) for outcome in outcomes),
-        errors=sum(isinstance(outcome, GraderError) for outcome in outcomes),
-        mean_tokens=sum(answer.tokens for answer in sampled) / len(sampled),
-        clipped=sum(answer.is_clipped for answer in sampled) / len(sampled),
-        drafts=drafts(run.spec.draft_grader, rows, [answer.text for answer in sampled], marks),
-        samples=[
-            _sample(index, rows[index], sampled[index], outcomes[index], grader)
-            for index in range(min(plan.samples_shown, len(rows)))
-        ],
-        seconds=seconds,
-    )
-
-
-def mark(outcome: Score | Abstain | GraderError) -> str:
-    if not isinstance(outcome, Score):
-        return "-"
-    return "1" if outcome.value >= FULL_SCORE else "0"
-
-
-def share(marks: str) -> Share:
-    right, n = marks.count("1"), len(marks) - marks.count("-")
-    return Share(right=right, n=n, interval=wilson(right, n))
-
-
-def drafts(
-    grader: Grader | None, rows: Sequence[Row], texts: Sequence[str], marks: str
-) -> DraftCounts | None:
-    """What became of each draft, given the final answers' marks."""
-    if grader is None:
-        return None
-    fates = [
-        _draft_mark(grader, text, row) + final for text, row, final in zip(texts, rows, marks, strict=True)
-    ]
-    decided = [fate for fate in fates if "-" not in fate]
-    return DraftCounts(
-        wrong=sum(fate[0] == "0" for fate in decided),
-        mended=decided.count("01"),
-        right=sum(fate[0] == "1" for fate in decided),
-        spoiled=decided.count("10"),
-        undecided=len(fates) - len(decided),
-    )
-
-
-def _draft_mark(grader: Grader, text: str, row: Row) -> str:
-    """An answer in which the pattern finds no draft has none, which is not a wrong one."""
-    if isinstance(grader, Regex):
-        finds = grader.model_copy(update={"reference": None})
-        if mark(grade(finds, text, row.item)) != "1":
-            return "-"
-    return mark(grade(grader, text, row.item))
-
-
-def _sample(
-    index: int, row: Row, answer: Answer, outcome: Score | Abstain | GraderError, grader: Grader
-) -> SampledAnswer:
-    reference = _reference(grader, row)
-    return SampledAnswer(
-        item=index,
-        prompt=readable(in_words(row.prompt), LONGEST_SHOWN),
-        output_text=readable(answer.text, LONGEST_SHOWN),
-        reference=None if reference is None else readable(reference, LONGEST_SHOWN),
-        outcome=outcome,
-    )
-
-
-def _reference(grader: Grader, row: Row) -> str | None:
-    if isinstance(grader, JsonSchema) or grader.reference is None:
-        return row.answer
-    try:
-        return fill(grader.reference, "", row.item)
-    except NothingToFill:
-        return row.answer

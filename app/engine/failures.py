@@ -10,6 +10,8 @@ def in_a_sentence(error: BaseException) -> str:
             "The memory was not enough; lower micro_batch_size first, then the length limits, "
             "or start from a smaller model."
         )
+    if "probability tensor contains" in said:
+        return "The training diverged: the model's outputs stopped being numbers. Lower the learning rate."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "The disk is full; delete runs or datasets on the worker and start the run again."
     return f"The training stopped unexpectedly: {name}: {said or 'no further word'}."

@@ -6,42 +6,40 @@ from typing import Any
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from app.datasets.formats import Row
+from app.datasets.formats import Row, Split
 from app.engine import rows
-from app.engine.evaluation import evaluate, refuse_useless_grader
+from app.engine.evaluation import evaluate
 from app.engine.health import GRPO_RULES, Monitor
 from app.engine.loading import Loaded, load
+from app.engine.measuring import refuse_useless_grader
+from app.engine.model_files import Found
 from app.engine.reporting import Run
 from app.engine.reward import Reward
 from app.engine.shown_groups import ShownGroups
 from app.engine.stages import arguments, finish
 from app.engine.watcher import Watcher
-from app.protocol import GrpoRecipe, RunState
+from app.protocol import GrpoRecipe
 
 
-def train(run: Run) -> None:
+def train(run: Run, split: Split, found: Found) -> None:
     recipe, grader = run.spec.recipe, run.spec.grader
     assert isinstance(recipe, GrpoRecipe)
     assert grader is not None
-    run.enter(RunState.STARTING, "reading the data")
-    split = rows.read(run)
-    learned = rows.prompts(split.train, grader)
-    run.enter(RunState.STARTING, "loading the model")
-    loaded = load(run)
+    loaded = load(run, found)
     before = evaluate(run, "before", loaded, split.held_out)
-    refuse_useless_grader(run, before)
+    refuse_useless_grader(before)
     watcher = Watcher(run, Monitor(GRPO_RULES))
     trainer = GRPOTrainer(
         model=loaded.model,
         processing_class=loaded.tokenizer,
         args=_config(run, recipe, loaded),
-        reward_funcs=Reward(grader, learned).grader,
-        train_dataset=_dataset(learned, recipe.batch_size // recipe.num_generations),
+        reward_funcs=Reward(grader, split.train).grader,
+        train_dataset=_dataset(split.train, recipe.batch_size // recipe.num_generations),
         callbacks=[watcher],
     )
     trainer.add_callback(ShownGroups(run, trainer, recipe.num_generations))
     trainer.train()
-    finish(run, watcher, loaded, len(learned), split.held_out, before)
+    finish(run, watcher, loaded, len(split.train), split.held_out, before)
 
 
 def _config(run: Run, recipe: GrpoRecipe, loaded: Loaded) -> Any:

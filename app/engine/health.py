@@ -122,7 +122,8 @@ def _loss_stands(series: Series) -> str | None:
         return None
     return (
         f"After {len(losses)} steps the loss is {now:.2f}, hardly below the {start:.2f} it began with: "
-        "little is being learned. Raise the learning rate, or check that the demonstrations answer their prompts."
+        "little is being learned. Raise the learning rate, or check that the demonstrations answer their "
+        "prompts."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from app.datasets.formats import Row
 from app.engine.reporting import CannotTrain
 from app.graders.grading import grade
-from app.protocol import Grader, GraderError, Score
+from app.protocol import Abstain, Grader, GraderError, Score
 
 ERRORS = "grader/errors"
 ABSTAINED = "grader/abstained"
@@ -31,12 +31,16 @@ class Reward:
             grade(self._grader, completion[-1]["content"], self._rows[number].item)
             for completion, number in zip(completions, row, strict=True)
         ]
-        kinds = Counter(outcome.kind for outcome in outcomes)
-        log_metric(ERRORS, kinds["error"] / len(outcomes))
-        log_metric(ABSTAINED, kinds["abstain"] / len(outcomes))
-        if kinds["error"] == len(outcomes):
-            why = next(outcome.why for outcome in outcomes if isinstance(outcome, GraderError))
-            raise CannotTrain(
-                f"The grader failed on every answer of a step: {why}. No answer counted as wrong."
-            )
-        return [outcome.value if isinstance(outcome, Score) else None for outcome in outcomes]
+        return scores(outcomes, log_metric)
+
+
+def scores(
+    outcomes: Sequence[Score | Abstain | GraderError], log_metric: Callable[[str, float], None]
+) -> list[float | None]:
+    kinds = Counter(outcome.kind for outcome in outcomes)
+    log_metric(ERRORS, kinds["error"] / len(outcomes))
+    log_metric(ABSTAINED, kinds["abstain"] / len(outcomes))
+    if kinds["error"] == len(outcomes):
+        why = next(outcome.why for outcome in outcomes if isinstance(outcome, GraderError))
+        raise CannotTrain(f"The grader failed on every answer of a step: {why}. No answer counted as wrong.")
+    return [outcome.value if isinstance(outcome, Score) else None for outcome in outcomes]

@@ -7,23 +7,32 @@ from app.datasets.formats import Row, Split, Turn
 from app.engine.reporting import CannotTrain, Run
 from app.errors import TuningForkError
 from app.graders.grading import item_fields
-from app.protocol import Grader
+from app.protocol import Grader, SftRecipe
 
 
 def read(run: Run) -> Split:
-    """Train rows as they are; held-out rows are those that the grader can grade."""
-    spec = run.spec
-    assert spec.dataset is not None
-    assert spec.grader is not None
-    try:
-        split = datasets.load(spec.dataset, run.inputs.dataset_file, spec.evaluation.items)
-    except TuningForkError as error:
-        first = f" First: {error.problems[0].where}: {error.problems[0].what}." if error.problems else ""
-        raise CannotTrain(f"{error.sentence}{first}") from None
-    held_out = gradable(split.held_out, spec.grader)
+    """What this run's method can learn from, and the held-out rows that its grader can grade."""
+    recipe, grader = run.spec.recipe, run.spec.grader
+    assert grader is not None
+    split = _loaded(run)
+    held_out = gradable(split.held_out, grader)
     if not held_out:
-        raise CannotTrain(_nothing_to_grade("held-out", spec.grader))
-    return Split(train=split.train, held_out=held_out)
+        raise CannotTrain(_nothing_to_grade("held-out", grader))
+    if isinstance(recipe, SftRecipe):
+        return Split(demonstrations(split.train, recipe.max_demonstrations), held_out)
+    return Split(prompts(split.train, grader), held_out)
+
+
+def _loaded(run: Run) -> Split:
+    dataset = run.spec.dataset
+    assert dataset is not None
+    try:
+        return datasets.load(dataset, run.inputs.dataset_file, run.spec.evaluation.items)
+    except TuningForkError as error:
+        first = f" {error.problems[0].where}: {error.problems[0].what}." if error.problems else ""
+        raise CannotTrain(f"{error.sentence}{first}") from None
+    except FileNotFoundError:
+        raise CannotTrain("The dataset is no longer on this worker; upload it again.") from None
 
 
 def demonstrations(rows: Sequence[Row], most: int | None) -> list[Row]:

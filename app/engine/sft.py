@@ -6,38 +6,36 @@ from typing import Any
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from app.datasets.formats import Row
+from app.datasets.formats import Row, Split
 from app.engine import rows
-from app.engine.evaluation import evaluate, refuse_useless_grader
+from app.engine.evaluation import evaluate
 from app.engine.health import SFT_RULES, Monitor
 from app.engine.loading import Loaded, load
+from app.engine.measuring import refuse_useless_grader
+from app.engine.model_files import Found
 from app.engine.reporting import CannotTrain, Run
 from app.engine.stages import arguments, finish
 from app.engine.watcher import Watcher
-from app.protocol import RunState, SftRecipe
+from app.protocol import SftRecipe
 
 
-def train(run: Run) -> None:
+def train(run: Run, split: Split, found: Found) -> None:
     recipe = run.spec.recipe
     assert isinstance(recipe, SftRecipe)
-    run.enter(RunState.STARTING, "reading the data")
-    split = rows.read(run)
-    learned = rows.demonstrations(split.train, recipe.max_demonstrations)
-    run.enter(RunState.STARTING, "loading the model")
-    loaded = load(run)
-    refuse_long(learned, loaded, recipe.max_length)
+    loaded = load(run, found)
+    refuse_long(split.train, loaded, recipe.max_length)
     before = evaluate(run, "before", loaded, split.held_out)
-    refuse_useless_grader(run, before)
+    refuse_useless_grader(before)
     watcher = Watcher(run, Monitor(SFT_RULES))
     trainer = SFTTrainer(
         model=loaded.model,
         processing_class=loaded.tokenizer,
         args=_config(run, recipe, loaded),
-        train_dataset=_dataset(learned),
+        train_dataset=_dataset(split.train),
         callbacks=[watcher],
     )
     trainer.train()
-    finish(run, watcher, loaded, len(learned), split.held_out, before)
+    finish(run, watcher, loaded, len(split.train), split.held_out, before)
 
 
 def _config(run: Run, recipe: SftRecipe, loaded: Loaded) -> Any:

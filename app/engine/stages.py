@@ -52,14 +52,11 @@ def finish(
     watcher.judge()
     card = Card(run, loaded, trained_on, before)
     keep(run, loaded, card)
-    after = evaluate(run, "after", loaded, held_out)
-    card.write(run.dir.model_dir, after)
-    if watcher.reached_limit and run.total_steps != run.steps_done:
-        minutes = getattr(run.spec.recipe, "max_minutes", None)
-        raise Stopped(
-            f"The time limit of {minutes:g} minutes was reached after {run.steps_done} of {run.total_steps} "
-            "steps; the model so far was measured and kept."
-        )
+    try:
+        card.write(run.dir.model_dir, evaluate(run, "after", loaded, held_out))
+    except Stopped:
+        raise Stopped("Cancelled while measuring; the trained model is kept.") from None
+    watcher.tell_if_cut_short()
 
 
 def keep(run: Run, loaded: Loaded, card: Card) -> None:

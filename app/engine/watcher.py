@@ -7,7 +7,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from app.engine.health import Monitor
 from app.engine.reporting import CannotTrain, Run, Stopped, finite
-from app.protocol import CheckpointEvent, RunState
+from app.protocol import CheckpointEvent, RunState, StarterRecipe
 
 CHECKPOINT_SECONDS = 600
 """Between two; saving a large model takes a good part of a minute."""
@@ -22,7 +22,8 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
         self._monitor = monitor
         self._checkpoint_seconds = checkpoint_seconds
         self._fatal: str | None = None
-        self.reached_limit = False
+        recipe = run.spec.recipe
+        self._minutes = None if isinstance(recipe, StarterRecipe) else recipe.max_minutes
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -52,9 +53,8 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         now = time.monotonic()
-        limit = self._run.spec.recipe.max_minutes if self._run.spec.recipe.kind != "starter" else None
-        self.reached_limit = limit is not None and now - self._began > limit * 60
-        if self._run.stop_requested or (self.reached_limit and state.global_step < state.max_steps):
+        is_late = self._minutes is not None and now - self._began > self._minutes * 60
+        if self._run.stop_requested or is_late:
             control.should_training_stop = True
         elif now - self._saved >= self._checkpoint_seconds and state.global_step < state.max_steps:
             self._saved = now
@@ -69,5 +69,14 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
         """Raises unless the model is worth keeping: all planned steps, or as many as the time allowed."""
         if self._fatal:
             raise CannotTrain(self._fatal)
-        if self._run.stop_requested:
-            raise Stopped(f"Cancelled after {self._run.steps_done} of {self._run.total_steps} steps.")
+        done, planned = self._run.steps_done, self._run.total_steps
+        if self._run.stop_requested and done != planned:
+            raise Stopped(f"Cancelled after {done} of {planned} steps.")
+
+    def tell_if_cut_short(self) -> None:
+        done, planned = self._run.steps_done, self._run.total_steps
+        if done != planned:
+            raise Stopped(
+                f"The time limit of {self._minutes:g} minutes was reached after {done} of {planned} steps; "
+                "the model so far was measured and kept."
+            )
