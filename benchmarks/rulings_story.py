@@ -1,0 +1,195 @@
+"""How much better the starter model becomes at rulings: a short SFT warm start, then GRPO.
+
+    .venv/bin/python benchmarks/rulings_story.py [--starter DIR] [--keep DIR] [--seed 0] [--threads 2]
+
+Engines run as the worker starts them, each in a run directory of its own. `--starter` names a starter model's
+directory made earlier. Prints a table (held-out rulings, sampled as in the rollouts, with Wilson's 95 %
+intervals; greedy beside it; McNemar between neighbours) and, last, one line of JSON.
+"""
+
+import argparse
+import json
+import os
+import resource
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from app.datasets import generated
+from app.graders.comparison import mcnemar
+from app.protocol import (
+    EndEvent,
+    Evaluation,
+    EvaluationEvent,
+    GeneratedDataset,
+    LogEvent,
+    Recipe,
+    RunSpec,
+    RunState,
+    StarterModel,
+    StarterRecipe,
+)
+from app.run_dir import Accepted, Inputs, RunDir, create_run_dir
+from app.worker.launchers.local import environment, launch
+
+PAUSE_SECONDS = 0.2
+
+
+@dataclass
+class Stage:
+    name: str
+    steps: int
+    wall_seconds: float
+    cpu_seconds: float
+    training_seconds: float
+    """From the first metric to the last."""
+
+
+@dataclass
+class Measured:
+    name: str
+    sampled: float
+    low: float
+    high: float
+    greedy: float
+    mended: str
+    spoiled: str
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--starter", type=Path, help="a starter model made earlier")
+    parser.add_argument("--keep", type=Path, help="keep the run directories here")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        tell(given.keep or Path(scratch), given.starter, given.seed, given.threads)
+
+
+def tell(root: Path, starter: Path | None, seed: int, threads: int) -> None:
+    stages: list[Stage] = []
+    if starter is None:
+        made = trained(
+            root, RunSpec(name="Starter", model=StarterModel(), recipe=StarterRecipe()), None, threads
+        )
+        stages.append(stage("starter", made[0], *made[1:]))
+        starter = made[0].model_dir
+        for note in notes(made[0]):
+            print("  ", note)
+    warm, *cost = trained(
+        root,
+        rulings("Warm start", generated.starter_recipe("rulings", "sft", warm_start=True), seed),
+        starter,
+        threads,
+    )
+    stages.append(stage("SFT", warm, *cost))
+    grpo, *cost = trained(
+        root,
+        rulings("GRPO", generated.starter_recipe("rulings", "grpo"), seed, UUID(warm.path.name)),
+        warm.model_dir,
+        threads,
+    )
+    stages.append(stage("GRPO", grpo, *cost))
+    start, middle, end = evaluation(warm, "before"), evaluation(warm, "after"), evaluation(grpo, "after")
+    report(stages, start, middle, end)
+
+
+def rulings(name: str, recipe: Recipe, seed: int, starts_from: UUID | None = None) -> RunSpec:
+    return RunSpec(
+        name=name,
+        model=StarterModel(),
+        starts_from=starts_from,
+        dataset=GeneratedDataset(name="rulings"),
+        grader=generated.grader("rulings"),
+        draft_grader=generated.draft_grader("rulings"),
+        recipe=recipe,
+        evaluation=generated.EVALUATION,
+        seed=seed,
+    )
+
+
+def trained(root: Path, spec: RunSpec, model: Path | None, threads: int) -> tuple[RunDir, float, float]:
+    """The run directory, wall seconds and CPU seconds of its engine."""
+    run_dir = create_run_dir(root, uuid4(), spec, Accepted(order=1, at=time.time()))
+    run_dir.write_inputs(
+        Inputs(
+            model_dir=str(model) if model else None,
+            dataset_file=None,
+            device="cpu",
+            threads=threads,
+            starter_cache=str(root),
+        )
+    )
+    lock = run_dir.take_lock()
+    assert lock is not None
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    engine = launch(run_dir, "app.engine", lock, environment(threads, "cpu", online=False))
+    os.close(lock)
+    while engine.is_running():
+        time.sleep(PAUSE_SECONDS)
+    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - started
+    verdict = run_dir.verdict()
+    if verdict is None or not isinstance(verdict.what, EndEvent) or verdict.what.state != RunState.SUCCEEDED:
+        raise SystemExit(f"{spec.name} did not succeed: {verdict and verdict.what}\n{run_dir.log_tail()}")
+    return run_dir, wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def stage(name: str, run_dir: RunDir, wall: float, cpu: float) -> Stage:
+    times = [event.at for event in run_dir.events(limit=1_000_000) if event.what.kind == "metric"]
+    return Stage(name, len(times), wall, cpu, times[-1] - times[0])
+
+
+def notes(run_dir: RunDir) -> list[str]:
+    return [event.what.line for event in run_dir.events(limit=1_000_000) if isinstance(event.what, LogEvent)]
+
+
+def evaluation(run_dir: RunDir, when: str) -> Evaluation:
+    events = (event.what for event in run_dir.events(limit=1_000_000))
+    return next(e.evaluation for e in events if isinstance(e, EvaluationEvent) and e.evaluation.when == when)
+
+
+def measured(name: str, found: Evaluation) -> Measured:
+    drafts = found.drafts
+    return Measured(
+        name=name,
+        sampled=found.sampled.value,
+        low=found.sampled.interval.low,
+        high=found.sampled.interval.high,
+        greedy=found.greedy.value,
+        mended=f"{drafts.mended}/{drafts.wrong}" if drafts else "-",
+        spoiled=f"{drafts.spoiled}/{drafts.right}" if drafts else "-",
+    )
+
+
+def report(stages: list[Stage], start: Evaluation, middle: Evaluation, end: Evaluation) -> None:
+    rows = [measured("start", start), measured("SFT", middle), measured("SFT, GRPO", end)]
+    print(f"{'rulings':10} {'sampled':>8} {'95 %':>15} {'greedy':>7} {'mended':>10} {'spoiled':>10}")
+    for row in rows:
+        interval = f"{row.low:.1%}-{row.high:.1%}"
+        print(
+            f"{row.name:10} {row.sampled:8.1%} {interval:>15} {row.greedy:7.1%} "
+            f"{row.mended:>10} {row.spoiled:>10}"
+        )
+    sft_p = mcnemar(start.sampled_outcomes, middle.sampled_outcomes)
+    grpo_p = mcnemar(middle.sampled_outcomes, end.sampled_outcomes)
+    print(f"McNemar, sampled: SFT against start p = {sft_p:.2g}, GRPO against SFT p = {grpo_p:.2g}")
+    for each in stages:
+        print(
+            f"{each.name:8} {each.steps:4} steps, training {each.training_seconds:6.1f} s, "
+            f"whole run {each.wall_seconds:6.1f} s, CPU {each.cpu_seconds:6.1f} s"
+        )
+    result = {
+        "measured": [asdict(row) for row in rows],
+        "mcnemar": {"sft": sft_p, "grpo": grpo_p},
+        "stages": [asdict(each) for each in stages],
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
