@@ -1,8 +1,10 @@
 """The command line: serving on this machine, links and keys, advice from a file, runs over the REST API."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -20,7 +22,7 @@ from app.http_server import listen, serve
 from app.main import check_access, create_app
 from app.models import ApiKey
 from app.settings import WebSettings, WorkerSettings
-from app.up import greet, login_link, prepare_data_dir, prepare_database, up
+from app.up import greet, login_link, prepare_data_dir, prepare_database, stop_when_input_ends, up
 from app.web import security
 
 BAD_INPUT = 2
@@ -72,8 +74,14 @@ def web() -> None:
 
 
 @commands.command()
-def worker() -> None:
+def worker(
+    until_input_ends: Annotated[
+        bool, typer.Option(hidden=True, help="Stop when standard input ends.")
+    ] = False,
+) -> None:
     """Serve the worker, which trains."""
+    if until_input_ends:
+        stop_when_input_ends()
     # The web is installed without what only the worker needs.
     from app.worker.main import create_app as create_worker
 
@@ -147,6 +155,11 @@ def _database(settings: WebSettings) -> Iterator[Database]:
 
 def cli(arguments: list[str] | None = None) -> None:
     """Failures are told in our words, without a traceback."""
+    # What is said must be seen at once, also in a pipe; what is written is the owner's alone.
+    os.umask(0o077)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
     try:
         commands(arguments)
     except TuningForkError as error:

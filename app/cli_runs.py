@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.errors import Malformed
 from app.remote import Remote
@@ -33,7 +33,7 @@ def list_runs(limit: Annotated[int, typer.Option(min=1, max=200)] = 50, as_json:
     if as_json:
         _print_json(page)
         return
-    table = Table("id", "name", "kind", "state", "step")
+    table = Table(Column("id", no_wrap=True, min_width=36), "name", "kind", "state", "step")
     for run in page["items"]:
         table.add_row(run["id"], run["name"], run["kind"], run["words"], _steps(run))
     out.print(table)

@@ -9,6 +9,7 @@ import httpx
 
 from app.errors import BY_NAME, NotSignedIn, Problem, TuningForkError, Unavailable
 
+QUICK = httpx.Timeout(30, connect=5)
 STREAM = httpx.Timeout(60, connect=5)
 """The stream pings every 15 seconds."""
 
@@ -19,16 +20,17 @@ class Remote:
         given = key or os.environ.get("TUNING_FORK_KEY", "")
         if not given:
             raise NotSignedIn("Set TUNING_FORK_KEY to an API key; `tuning-fork key create NAME` makes one.")
-        self._http = httpx.Client(
-            base_url=f"{self.url}/api/v1",
-            headers={"Authorization": f"Bearer {given}"},
-            timeout=httpx.Timeout(30, connect=5),
-            trust_env=False,
+        self._headers = {"Authorization": f"Bearer {given}"}
+
+    def _open(self, timeout: httpx.Timeout) -> httpx.Client:
+        return httpx.Client(
+            base_url=f"{self.url}/api/v1", headers=self._headers, timeout=timeout, trust_env=False
         )
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
         try:
-            answer = self._http.request(method, path, **more)
+            with self._open(QUICK) as http:
+                answer = http.request(method, path, **more)
         except httpx.HTTPError as error:
             raise Unavailable(f"Nothing answers at {self.url}; is `tuning-fork up` running there?") from error
         if answer.is_error:
@@ -47,9 +49,10 @@ class Remote:
     def _stream(self, run_id: str, after: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": after}
         try:
-            with self._http.stream(
-                "GET", f"/runs/{run_id}/events", headers=headers, timeout=STREAM
-            ) as answer:
+            with (
+                self._open(STREAM) as http,
+                http.stream("GET", f"/runs/{run_id}/events", headers=headers) as answer,
+            ):
                 if answer.is_error:
                     answer.read()
                     raise _refusal(answer)

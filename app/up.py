@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -28,6 +29,9 @@ from app.worker_client import WorkerClient
 
 WORKER_START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+LINGERING_SECONDS = 2.0
+ADDRESS = "address"
+
 CALM_SECONDS = 60.0
 RESTART_PAUSES = (1, 2, 5, 10, 30)
 """Seconds before each restart of a worker that stopped; the last one repeats."""
@@ -38,7 +42,7 @@ def up(console: Console) -> None:
     folder = prepare_data_dir(web.data_dir)
     with _alone(folder) as first:
         if not first:
-            address = (folder / "address").read_text().strip() or site(web)
+            address = running_at(web) or site(web)
             console.print(
                 f"Already running at [bold]{address}[/]; `tuning-fork login-link` signs a browser in."
             )
@@ -54,13 +58,13 @@ def _run(console: Console, web: WebSettings, worker: WorkerSettings) -> None:
     logs.configure(web.log_level, web.data_dir / "web.log")
     with WorkerProcess(console, web, worker):
         app = create_app(web)
-        (web.data_dir / "address").write_text(site(web))
+        (web.data_dir / ADDRESS).write_text(site(web))
         greet(console, web, database)
         database.close()
         try:
             serve(app, listener, app.state.parts.stopping.set)
         finally:
-            (web.data_dir / "address").write_text("")
+            (web.data_dir / ADDRESS).write_text("")
             console.print("\nStopping. Training under way goes on and is picked up at the next start.")
 
 
@@ -78,7 +82,13 @@ def greet(console: Console, web: WebSettings, database: Database) -> None:
 def login_link(web: WebSettings, database: Database) -> str:
     with database.writing() as session, session.begin():
         token = new_login_token(session, web)
-    return f"{site(web)}/login#token={token}"
+    return f"{running_at(web) or site(web)}/login#token={token}"
+
+
+def running_at(web: WebSettings) -> str:
+    """The address of an `up` that serves this data directory; empty where none does."""
+    noted = web.data_dir / ADDRESS
+    return noted.read_text().strip() if noted.exists() else ""
 
 
 def site(web: WebSettings) -> str:
@@ -134,10 +144,9 @@ class WorkerProcess:
         self._watch = threading.Thread(target=self._keep_alive, name="worker-watch", daemon=True)
 
     def __enter__(self) -> None:
-        if self._answers():
+        if self._is_served_already():
             self._console.print("A worker is already running; using it.")
             return
-        listen(self._worker.host, self._worker.port, "TUNING_FORK_WORKER_PORT").close()
         self._child = self._start()
         self._wait_until_it_answers()
         self._watch.start()
@@ -153,12 +162,31 @@ class WorkerProcess:
                 self._child.wait()
         self._client.close()
 
+    def _is_served_already(self) -> bool:
+        """The worker of an `up` that was killed takes a moment to stop; one started by hand stays."""
+        deadline = time.monotonic() + STOP_SECONDS
+        while True:
+            if self._answers() and self._answers_still():
+                return True
+            try:
+                listen(self._worker.host, self._worker.port, "TUNING_FORK_WORKER_PORT").close()
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+            else:
+                return False
+
+    def _answers_still(self) -> bool:
+        time.sleep(LINGERING_SECONDS)
+        return self._answers()
+
     def _start(self) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C in the terminal is for us, and we stop the worker in order.
         with self._log_file.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "worker"],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "app.cli", "worker", "--until-input-ends"],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -198,6 +226,16 @@ def _joined(worker: WorkerSettings) -> dict[str, object]:
     """The web's settings that follow from those of the worker beside it."""
     token = worker.token.get_secret_value() or DataDir(worker).token()
     return {"worker_url": f"http://{worker.host}:{worker.port}", "worker_token": SecretStr(token)}
+
+
+def stop_when_input_ends() -> None:
+    """For the child: its input ends when its parent is gone, whatever the parent died of."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
 
 
 def _import_path() -> str:

@@ -93,4 +93,4 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
         "ms": round(seconds * 1000, 1),
         "who": principal.kind if principal else "anybody",
     }
-    log.info("%s", status, extra={"facts": facts})
+    log.info("%s %s %s", facts["method"], facts["path"], status, extra={"facts": facts})

@@ -1,6 +1,7 @@
 """Pages for people: one module per noun."""
 
 from app.web.pages import (
+    answers,
     assessments,
     datasets,
     help,
@@ -8,6 +9,7 @@ from app.web.pages import (
     landing,
     launch,
     login,
+    results,
     runs,
     settings,
 )
@@ -17,6 +19,8 @@ ROUTERS = [
     login.router,
     home.router,
     assessments.router,
+    answers.router,
+    results.router,
     launch.router,
     runs.router,
     settings.router,

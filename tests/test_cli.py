@@ -1,0 +1,322 @@
+"""The command line, as typed: what it prints, what it leaves behind, and its exit status."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from sqlalchemy import text
+
+from app import migrations
+from app.cli import cli
+from app.database import Database
+from app.main import read_rulebook
+from tests.web.launching import named
+from tests.worker_process import eventually
+
+EXAMPLES = {example.id: dict(example.answers) for example in read_rulebook().examples}
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("TUNING_FORK_")]:
+        monkeypatch.delenv(name)
+    for service in ("WEB", "WORKER"):
+        monkeypatch.setenv(f"TUNING_FORK_{service}_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("TUNING_FORK_WORKER_PREPARE_STARTER", "false")
+    monkeypatch.setenv("TUNING_FORK_WORKER_MIN_FREE_BYTES", "0")
+    monkeypatch.setenv("TUNING_FORK_WORKER_ENGINE_MODULE", "tests.fake_engine")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def typed(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit:
+            cli([str(argument) for argument in arguments])
+        said = capfd.readouterr()
+        return int(exit.value.code or 0), said.out, said.err
+
+    return run
+
+
+def write(folder: Path, answers: object) -> Path:
+    file = folder / "answers.json"
+    file.write_text(json.dumps(answers))
+    return file
+
+
+def test_advice_is_a_table_by_default(typed, tmp_path):
+    status, out, _ = typed("recommend", write(tmp_path, {"answers": EXAMPLES["legal_reasoning"]}))
+    assert status in (0, 3)
+    assert "GRPO" in out
+    assert "Objective" in out
+
+
+def test_advice_as_json_is_what_the_api_answers(typed, tmp_path):
+    file = write(tmp_path, {"answers": EXAMPLES["contract_clauses"]})
+    _, out, _ = typed("recommend", file, "--format", "json", "--include", "flips")
+    told = json.loads(out)
+    assert told["method"] == "sft"
+    assert told["flips"] is not None
+    assert told["robustness"] is None
+
+
+def test_advice_as_markdown_is_a_record(typed, tmp_path):
+    _, out, _ = typed(
+        "recommend", write(tmp_path, {"answers": EXAMPLES["legal_reasoning"]}), "--format", "markdown"
+    )
+    assert "# " in out
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_exit_status_tells_ready_from_not(typed, tmp_path, example):
+    file = write(tmp_path, {"answers": EXAMPLES[example]})
+    status, out, _ = typed("recommend", file, "--format", "json")
+    assert status == {"ready": 0, "fix_first": 3}[json.loads(out)["readiness"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "JSON"),
+        ("[]", "answers"),
+        ('{"answers": {"O1": "nonsense"}}', "O1"),
+        ('{"answers": {"O1": NaN}}', "NaN"),
+        ('{"answers": {}, "surprise": 1}', "surprise"),
+    ],
+)
+def test_unusable_answers_are_told_in_words(typed, tmp_path, content, said):
+    file = tmp_path / "answers.json"
+    file.write_text(content)
+    status, out, err = typed("recommend", file)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_a_file_that_is_not_there_is_told_in_words(typed):
+    status, _, err = typed("recommend", "nowhere.json")
+    assert status == 2
+    assert "nowhere.json cannot be read" in err
+
+
+def test_the_printed_questionnaire_can_be_filled_in_and_used(typed, tmp_path):
+    _, out, _ = typed("questionnaire")
+    form = json.loads(out)
+    form["answers"] |= EXAMPLES["text_to_sql"]
+    status, _, _ = typed("recommend", write(tmp_path, form))
+    assert status in (0, 3)
+
+
+def test_a_key_is_made_shown_once_listed_and_revoked(typed):
+    status, key, _ = typed("key", "create", "my script", "--days", "3")
+    assert status == 0
+    assert re.fullmatch(r"tf_[a-z0-9]{8}_[\w-]{43}\n", key)
+    key_id = key.split("_")[1]
+    _, listed, _ = typed("key", "list")
+    assert key_id in listed
+    assert key.split("_", 2)[2].strip() not in listed
+    assert typed("key", "revoke", key_id)[0] == 0
+    assert "revoked" in typed("key", "list")[1]
+    assert typed("key", "revoke", "nosuchid")[0] == 1
+
+
+def test_a_login_link_carries_its_token_where_no_log_sees_it(typed):
+    _, out, _ = typed("login-link")
+    assert re.fullmatch(r"http://127\.0\.0\.1:8000/login#token=[\w-]{43}\n", out)
+
+
+def test_a_setting_that_cannot_be_used_is_named(typed, monkeypatch):
+    monkeypatch.setenv("TUNING_FORK_WEB_PORT", "many")
+    status, _, err = typed("login-link")
+    assert status == 2
+    assert "TUNING_FORK_WEB_PORT" in err
+
+
+def test_runs_need_a_key_and_a_service(typed, monkeypatch):
+    status, _, err = typed("runs", "list")
+    assert status == 1
+    assert "TUNING_FORK_KEY" in err
+    monkeypatch.setenv("TUNING_FORK_KEY", "tf_x")
+    monkeypatch.setenv("TUNING_FORK_URL", "http://127.0.0.1:9")
+    status, _, err = typed("runs", "list")
+    assert status == 1
+    assert "http://127.0.0.1:9" in err
+
+
+def test_migrating_an_older_database_keeps_a_copy(typed, environment):
+    environment.mkdir()
+    url = f"sqlite:///{environment}/tuning-fork.db"
+    database = Database(url)
+    migrations.migrate(database, "0001")
+    with database.engine.begin() as connection:
+        connection.execute(text("INSERT INTO login_tokens VALUES ('x', '2026-01-01', NULL)"))
+    database.close()
+    status, out, _ = typed("migrate")
+    assert status == 0
+    assert "copied to" in out
+    [copy] = environment.glob("*.backup.db")
+    for path in (environment / "tuning-fork.db", copy):
+        database = Database(f"sqlite:///{path}")
+        with database.engine.connect() as connection:
+            assert connection.execute(text("SELECT hash FROM login_tokens")).scalar() == "x"
+        database.close()
+    assert typed("migrate")[0] == 0
+    assert len(list(environment.glob("*.backup.db"))) == 1
+
+
+def test_listening_beyond_this_machine_without_sign_in_is_refused(typed, monkeypatch):
+    monkeypatch.setenv("TUNING_FORK_WEB_HOST", "0.0.0.0")
+    monkeypatch.setenv("TUNING_FORK_WEB_SIGN_IN", "off")
+    for command in ("web", "up"):
+        status, _, err = typed(command)
+        assert status == 2
+        assert "TUNING_FORK_WEB_SIGN_IN" in err
+
+
+# Both services together
+
+
+class Up:
+    """`tuning-fork up` in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "up.txt"
+        with self.log.open("w") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app.cli", "up"], stdout=out, stderr=out, start_new_session=True
+            )
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def until(self, words: str) -> str:
+        def heard() -> str | None:
+            if words in self.said():
+                return self.said()
+            assert self.process.poll() is None, self.said()
+            return None
+
+        return eventually(heard, words)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def start(tmp_path: Path, environment: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Up]]:
+    monkeypatch.setenv("TUNING_FORK_WEB_PORT", "0")
+    monkeypatch.setenv("TUNING_FORK_WORKER_PORT", str(free_port()))
+    started: list[Up] = []
+
+    def start() -> Up:
+        folder = tmp_path / f"up{len(started)}"
+        folder.mkdir()
+        started.append(Up(folder))
+        return started[-1]
+
+    yield start
+    for up in started:
+        if up.process.poll() is None:
+            up.process.kill()
+            up.process.wait()
+    eventually(lambda: not workers(environment), "the last worker's end")
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def workers(data_dir: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if command[1:4] == ["-m", "app.cli", "worker"]:
+            try:
+                if process.environ().get("TUNING_FORK_WORKER_DATA_DIR") == str(data_dir):
+                    found.append(process)
+            except psutil.Error:
+                continue
+    return found
+
+
+def test_up_serves_both_lets_one_in_and_stops_both(start, typed, environment, tmp_path, monkeypatch):
+    up = start()
+    said = up.until("Ctrl-C")
+    site = re.search(r"http://127\.0\.0\.1:\d+", said)[0]
+    token = re.search(r"#token=([\w-]+)", said)[1]
+    with httpx.Client(base_url=site, headers={"Origin": site}) as browser:
+        assert browser.post("/login", data={"token": token}).status_code == 303
+        assert browser.get("/api/v1/worker").status_code == 200
+    assert (environment / "worker-token").stat().st_mode & 0o777 == 0o600
+    assert environment.stat().st_mode & 0o777 == 0o700
+
+    # A second one says where the first is.
+    status, out, _ = typed("up")
+    assert status == 0
+    assert f"Already running at {site}" in " ".join(out.split())
+    assert typed("login-link")[1].startswith(site)
+
+    # Runs from the terminal.
+    _, key, _ = typed("key", "create", "terminal")
+    monkeypatch.setenv("TUNING_FORK_KEY", key.strip())
+    monkeypatch.setenv("TUNING_FORK_URL", site)
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps(named("steps 5")))
+    _, run_id, _ = typed("runs", "launch", spec, "--idempotency-key", "once")
+    assert typed("runs", "launch", spec, "--idempotency-key", "once")[1] == run_id
+    status, followed, _ = typed("runs", "follow", run_id.strip())
+    assert status == 0
+    assert "step 5 of 5" in followed
+    assert "Succeeded" in typed("runs", "show", run_id.strip())[1]
+    assert run_id.strip() in typed("runs", "list")[1]
+    spec.write_text(json.dumps(named("hang 5")))
+    hanging = typed("runs", "launch", spec)[1].strip()
+    assert "Stopping" in typed("runs", "cancel", hanging)[1]
+    assert typed("runs", "follow", hanging)[0] == 4
+
+    [worker] = workers(environment)
+    assert up.stop() == 0
+    assert "goes on and is picked up" in up.said()
+    assert not psutil.pid_exists(worker.pid)
+
+
+def test_a_worker_that_is_killed_is_started_again_and_a_killed_up_takes_it_along(start, environment):
+    up = start()
+    up.until("Ctrl-C")
+    [worker] = workers(environment)
+    worker.kill()
+    up.until("starting it again")
+    again = eventually(lambda: [p for p in workers(environment) if p.pid != worker.pid], "another worker")
+    up.stop(signal.SIGKILL)
+    eventually(lambda: not psutil.pid_exists(again[0].pid), "the worker's end")
+    second = start()
+    assert "Open this link" in second.until("Ctrl-C")
+    assert second.stop(signal.SIGTERM) == 0
+
+
+def test_a_taken_port_is_named_with_its_setting(typed, monkeypatch):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("TUNING_FORK_WEB_PORT", str(port))
+        status, _, err = typed("up")
+    assert status == 1
+    assert str(port) in err
+    assert "TUNING_FORK_WEB_PORT" in " ".join(err.split())
