@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Depends, Request
 from pydantic import TypeAdapter, ValidationError
 
 from app.advisor.answers import Budget, Hardware, Link
@@ -94,6 +94,9 @@ async def typed(request: Request) -> dict[str, str]:
     if any("\x00" in text for pair in fields.items() for text in pair):
         raise Malformed("A text holds the character NUL; remove it.")
     return {name: value.replace("\r\n", "\n").strip() for name, value in fields.items()}
+
+
+FormDep = Annotated[dict[str, str], Depends(typed)]
 
 
 # From the wire to the form

@@ -92,6 +92,21 @@ def freeze(session: Session, assessment: Assessment, rulebook: Rulebook) -> Mile
     return milestone
 
 
+def changed_since(assessment: Assessment, milestone: Milestone, rulebook: Rulebook) -> list[str]:
+    """What is different from when the recommendation was made, in words."""
+    present = answers(assessment)
+    changed = [
+        question.title
+        for _, question in asked(rulebook)
+        if present.get(question.id) != milestone.answers.get(question.id)
+    ]
+    if assessment.weights != milestone.weights:
+        changed.append("the weights")
+    if rulebook.checksum != milestone.rulebook_checksum:
+        changed.append("the rulebook itself")
+    return changed
+
+
 def record_of(assessment: Assessment, milestone: Milestone, rulebook: Rulebook) -> str:
     """The decision record of what was frozen, not of what was answered since."""
     told = rulebook.read(

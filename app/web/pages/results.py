@@ -1,0 +1,103 @@
+"""Pages of what the answers led to: the frozen recommendation and its decision record."""
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import RedirectResponse
+
+from app.errors import NotFound
+from app.models import Assessment, Milestone
+from app.web.advice_shown import (
+    cut,
+    first_of_all,
+    grouped,
+    hours,
+    numbers_of,
+    scale,
+    share,
+    with_gates_named,
+)
+from app.web.assessing import changed_since, freeze, latest, record_of
+from app.web.deps import AssessmentDep, RulebookDep, SessionDep, render
+
+router = APIRouter()
+
+
+@router.post("/assessments/{assessment_id}/result")
+def recommend_now(session: SessionDep, assessment: AssessmentDep, rulebook: RulebookDep) -> Response:
+    milestone = latest(assessment)
+    if milestone is None or changed_since(assessment, milestone, rulebook):
+        freeze(session, assessment, rulebook)
+    return RedirectResponse(f"/assessments/{assessment.id}/result", 303)
+
+
+@router.get("/assessments/{assessment_id}/result")
+def result(
+    request: Request, assessment: AssessmentDep, rulebook: RulebookDep, number: int | None = None
+) -> Response:
+    milestone = _milestone(assessment, number)
+    if milestone is None:
+        return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
+    r = milestone.recommendation
+    ahead = r.method if r.decided_by != "gate" else r.lean_method
+    for_grpo = r.acceptability
+    near, overall = (
+        (for_grpo.near, for_grpo.all) if ahead == "grpo" else (1 - for_grpo.near, 1 - for_grpo.all)
+    )
+    current = milestone is latest(assessment)
+    return render(
+        request,
+        "result.html",
+        assessment=assessment,
+        milestone=milestone,
+        milestones=assessment.milestones,
+        current=current,
+        changed=changed_since(assessment, milestone, rulebook) if current else [],
+        sources=rulebook.evidence,
+        scale=scale(r),
+        first=first_of_all(r),
+        numbers=numbers_of(r),
+        cut=cut,
+        grouped=grouped,
+        named=lambda sentence: with_gates_named(sentence, r.gates),
+        leader=ahead,
+        hours=hours,
+        near=share(near),
+        overall=share(overall),
+        warnings=[gate for gate in r.gates if gate.state == "holds" and gate.effect == "warn"],
+    )
+
+
+@router.get("/assessments/{assessment_id}/record")
+def record_page(
+    request: Request, assessment: AssessmentDep, rulebook: RulebookDep, number: int | None = None
+) -> Response:
+    milestone = _milestone(assessment, number)
+    if milestone is None:
+        return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
+    return render(
+        request,
+        "record.html",
+        assessment=assessment,
+        milestone=milestone,
+        text=record_of(assessment, milestone, rulebook),
+    )
+
+
+@router.get("/assessments/{assessment_id}/record.md")
+def record_file(assessment: AssessmentDep, rulebook: RulebookDep, number: int | None = None) -> Response:
+    milestone = _milestone(assessment, number)
+    if milestone is None:
+        raise NotFound("There is no recommendation yet: check the answers and ask for one.")
+    return Response(
+        record_of(assessment, milestone, rulebook),
+        media_type="text/markdown; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="decision-record-{milestone.number}.md"'},
+    )
+
+
+def _milestone(assessment: Assessment, number: int | None) -> Milestone | None:
+    if number is None:
+        return latest(assessment)
+    found = next((each for each in assessment.milestones if each.number == number), None)
+    if found is None:
+        raise NotFound(f"There is no recommendation number {number} here.")
+    return found
