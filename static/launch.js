@@ -9,7 +9,7 @@ form.addEventListener("change", async (event) => {
   if (!DECIDES.has(event.target.name)) return;
   const typed = new FormData(form);
   typed.set("action", "refresh");
-  const response = await fetch(form.action, { method: "POST", body: new URLSearchParams(typed) }).catch(() => null);
+  const response = await fetch(form.getAttribute("action"), { method: "POST", body: new URLSearchParams(typed) }).catch(() => null);
   if (!response?.ok) return; // the server settles it when the form is sent
   const html = await response.text();
   place(html);

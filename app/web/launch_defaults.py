@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from app.advisor.recommendation import Recommendation
 from app.datasets import generated
 from app.protocol import EvaluationPlan, GeneratedDataset, GrpoRecipe, Recipe, RunSpec, SftRecipe
-from app.web.launch_form import PLANS, grader_values, model_value, recipe_values, text
+from app.web.launch_form import PLANS, TrainingMethod, grader_values, model_value, recipe_values, text
 from app.web.recipe_settings import EVALUATION
 
 USUAL: Mapping[str, Recipe] = {
@@ -28,25 +28,24 @@ WARM_START = SftRecipe(
     learning_rate=2e-5, batch_size=16, micro_batch_size=4, epochs=2, max_length=2048, max_demonstrations=200
 )
 
-STARTER_ITEMS = 300
-"""Held-out items for the starter model, which answers a few hundred in seconds."""
-
 
 def fitting(plan: str, model: str, dataset: str, advice: Recommendation | None) -> dict[str, str]:
     """Field values for a choice of method, model and dataset."""
     task = dataset.removeprefix("generated:") if dataset.startswith("generated:") else None
     values: dict[str, str] = {}
     longest = 0
-    for method in PLANS.get(plan, ()):  # type: ignore[call-overload] # any text may arrive here
+    for method in PLANS.get(plan, ()):
         recipe = _recipe(method, plan, model, task, advice)
         values |= recipe_values(recipe)
         longest = max(longest, recipe.max_completion_length if isinstance(recipe, GrpoRecipe) else 0)
-    values |= _evaluation(model, task, longest)
+    values |= _evaluation(model, longest)
     values |= _graders(task)
     return values
 
 
-def _recipe(method: str, plan: str, model: str, task: str | None, advice: Recommendation | None) -> Recipe:
+def _recipe(
+    method: TrainingMethod, plan: str, model: str, task: str | None, advice: Recommendation | None
+) -> Recipe:
     if model == "starter":
         return generated.starter_recipe(task or "rulings", method, warm_start=plan == "sft_then_grpo")
     usual = WARM_START if method == "sft" and plan == "sft_then_grpo" else USUAL[method]
@@ -69,10 +68,8 @@ def advised(advice: Recommendation | None) -> dict[str, dict[str, Any]]:
     return {stage.method: {each.name: each for each in stage.recipe} for stage in advice.plan.stages}
 
 
-def _evaluation(model: str, task: str | None, longest: int) -> dict[str, str]:
-    plan = EvaluationPlan()
-    if model == "starter":
-        plan = plan.model_copy(update={"items": STARTER_ITEMS})
+def _evaluation(model: str, longest: int) -> dict[str, str]:
+    plan = generated.EVALUATION if model == "starter" else EvaluationPlan()
     if longest:
         plan = plan.model_copy(update={"max_completion_length": longest})
     return {f"evaluation.{setting.name}": text(getattr(plan, setting.name)) for setting in EVALUATION}

@@ -14,8 +14,8 @@ from app.protocol import Grader, GrpoRecipe, ModelRef, Recipe, RunSpec, SftRecip
 from app.strict_json import strict_loads
 from app.web.recipe_settings import BY_METHOD, EVALUATION, Setting
 
-PlanChoice = Literal["sft", "grpo", "sft_then_grpo"]
-PLANS: dict[PlanChoice, tuple[str, ...]] = {
+TrainingMethod = Literal["sft", "grpo"]
+PLANS: Mapping[str, tuple[TrainingMethod, ...]] = {
     "sft": ("sft",),
     "grpo": ("grpo",),
     "sft_then_grpo": ("sft", "grpo"),
@@ -44,7 +44,7 @@ class Reading:
 
 def read(form: Form, origins: Mapping[str, RunSpec]) -> Reading:
     """`origins`: runs whose model the form may start from, by the value that stands for them."""
-    methods = PLANS.get(form.get("plan", ""), ())  # type: ignore[call-overload] # any text may arrive here
+    methods = PLANS.get(form.get("plan", ""), ())
     reading = Reading()
     if not methods:
         reading.problems.append(Problem(where="plan", what="Choose what to train with."))

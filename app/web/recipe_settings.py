@@ -25,7 +25,7 @@ MAX_MINUTES = Setting(
     "max_minutes",
     "Time limit",
     "The run stops after so long and keeps what it has learned. Empty means no limit.",
-    "A budget stop, as hosted services have",
+    "none for short runs; a budget for long ones",
     unit="minutes",
     optional=True,
 )

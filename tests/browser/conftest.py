@@ -49,8 +49,9 @@ def serving(settings: WebSettings) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        app = create_app(settings)
         server = uvicorn.Server(
-            uvicorn.Config(create_app(settings), log_level="error", ws="none", timeout_graceful_shutdown=2)
+            uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=2)
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
@@ -58,6 +59,7 @@ def serving(settings: WebSettings) -> Iterator[str]:
             assert thread.is_alive(), "the web service did not start"
             time.sleep(0.05)
         yield address
+        app.state.parts.stopping.set()
         server.should_exit = True
         thread.join(timeout=10)
 

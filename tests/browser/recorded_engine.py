@@ -52,15 +52,18 @@ def main(path: str) -> None:
     log.append(StateEvent(state=RunState.STARTING))
     log.append(LogEvent(line=f"transformers loads {run.spec.model.kind}"))
     total = _steps(run)
+    measured = run.spec.recipe.kind != "starter"
     done = 0
     try:
-        _evaluate(run, log, "before")
+        if measured:
+            _evaluate(run, log, "before")
         log.append(StateEvent(state=RunState.RUNNING))
         for step in _train(run, log, total):
             done = step
         if "failing" in run.spec.name:
             raise RuntimeError
-        _evaluate(run, log, "after")
+        if measured:
+            _evaluate(run, log, "after")
         _leave_a_model(run)
         log.append(EndEvent(state=RunState.SUCCEEDED, steps_done=total, total_steps=total))
     except Stopped:

@@ -130,13 +130,12 @@ def _show_form(
         problems=problems,
         changed=changed,
         settled_for=settled,
-        methods=launch_form.PLANS.get(form.get("plan", ""), ()),  # type: ignore[call-overload] # any text
+        methods=launch_form.PLANS.get(form.get("plan", ""), ()),
         settings=BY_METHOD | {"evaluation": EVALUATION},
         advised=launch_defaults.advised(advice) if form.get("model") != "starter" else {},
         defaults=launch_defaults.fitting(
             form.get("plan", ""), form.get("model", ""), form.get("dataset", ""), advice
         ),
-        whose=" for the starter model" if form.get("model") == "starter" else "",
         plan_options=launch_words.plan_options(advice),
         model_options=launch_words.model_options(stock.models, _origins(session, form)),
         models_unknown=not stock.known,
@@ -268,8 +267,17 @@ def _refit(order: Order, said: bool) -> Response:
     fitting = launch_defaults.fitting(
         form.get("plan", ""), form.get("model", ""), form.get("dataset", ""), order.advice
     )
+    before = form.get("settled_for", "").split(" ")
+    if len(before) == len(launch_words.DECIDES):
+        usual = launch_defaults.fitting(before[0], before[1], before[2], order.advice)
+        fitting = {name: form[name] if _is_own(form, usual, name) else fit for name, fit in fitting.items()}
     notice = "You chose another method, model or dataset. Look them over, then continue." if said else ""
     return _again(order, form | fitting, changed=notice)
+
+
+def _is_own(form: Mapping[str, str], usual: Mapping[str, str], name: str) -> bool:
+    """Whether somebody typed another value than the form had put there."""
+    return name in form and name in usual and form[name].replace("\r\n", "\n") != usual[name]
 
 
 def _again(

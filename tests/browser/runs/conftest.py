@@ -85,7 +85,9 @@ def open_workshop(
     )
     try:
         with serve(settled) as address:
-            yield Workshop(address, worker)
+            workshop = Workshop(address, worker)
+            yield workshop
+            workshop.http.close()
     finally:
         worker.kill_every_engine()
         worker.stop()
@@ -100,16 +102,14 @@ def workshop(
     yield from open_workshop(tmp_path_factory.mktemp("workshop"), _migrated_sqlite, serve)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def own_workshop(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
     _migrated_sqlite: Path,
     serve: Callable[[WebSettings], AbstractContextManager[str]],
 ) -> Iterator[Workshop]:
-    """One whose worker may be killed."""
-    yield from open_workshop(
-        tmp_path_factory.mktemp("own-workshop"), _migrated_sqlite, serve, prepare_starter=False
-    )
+    """An empty one whose worker may be killed."""
+    yield from open_workshop(tmp_path, _migrated_sqlite, serve, prepare_starter=False)
 
 
 @pytest.fixture(scope="session")

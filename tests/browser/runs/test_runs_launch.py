@@ -78,13 +78,15 @@ def test_a_batch_that_splits_a_group_is_said_beside_the_batch_size(open_form, wo
     expect(page.locator("[id='grpo.batch_size-error']")).to_contain_text("63 would do")
 
 
-def test_choosing_another_method_brings_its_settings_and_keeps_the_name(open_form):
+def test_choosing_another_method_brings_its_settings_and_keeps_what_was_typed(open_form):
     page = open_form()
     page.get_by_label("Name", exact=True).fill("Kept")
+    page.get_by_label("Epochs", exact=True).fill("2.5")
     page.get_by_label("SFT warm start, then GRPO").check()
     expect(page.get_by_label("Completions per prompt")).to_be_visible()
     expect(page.get_by_label("Demonstrations used")).to_be_visible()
     expect(page.get_by_label("Name", exact=True)).to_have_value("Kept")
+    expect(page.get_by_label("Epochs", exact=True)).to_have_value("2.5")
 
 
 def test_the_confirmation_says_what_will_happen_and_changing_keeps_everything(open_form):
@@ -162,14 +164,15 @@ def test_sending_the_confirmation_twice_launches_once(open_form, workshop, stopp
 
 def test_a_schema_that_is_not_json_is_said_beside_it(open_form):
     page = open_form()
-    page.get_by_label("JSON Schema", exact=True).fill('{"type": ')
+    page.get_by_role("textbox", name="JSON Schema").fill('{"type": ')
     check(page)
     expect(page.locator("[id='grader.json_schema.schema-error']")).to_contain_text("not JSON")
 
 
 def test_a_model_id_from_elsewhere_is_refused_in_words(open_form):
     page = open_form()
-    page.get_by_label("A model from the Hugging Face hub").check()
+    with page.expect_response("**/runs/new"):
+        page.get_by_label("A model from the Hugging Face hub").check()
     page.get_by_label("Model id").fill("../../etc/passwd")
     check(page)
     expect(page.locator("#hub_id-error")).to_contain_text("looks like owner/name")
