@@ -3,7 +3,8 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -44,7 +45,15 @@ SAYS_E = Regex(name="says e", pattern="e", match="any")
 def micro_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two layers of random weights over bytes: it knows nothing, and answers at once."""
     folder = tmp_path_factory.mktemp("models") / "micro"
-    subprocess.run(["python", "-m", "tests.engine.micro_model", str(folder)], check=True)
+    subprocess.run([sys.executable, "-m", "tests.engine.micro_model", str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def broken_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Answers like any other, but its weights are so large that its gradients are not finite."""
+    folder = tmp_path_factory.mktemp("models") / "broken"
+    subprocess.run([sys.executable, "-m", "tests.engine.micro_model", str(folder), "1e30"], check=True)
     return folder
 
 
@@ -179,6 +188,14 @@ class Engines:
         run_dir = self.prepare(*given, **named)
         return self.wait(run_dir, self.start(run_dir))
 
+    def until(self, run_dir: RunDir, process: subprocess.Popen[bytes], kind: str) -> None:
+        """Until the engine has said something of this kind."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not any(event.what.kind == kind for event in run_dir.events(limit=100_000)):
+            assert process.poll() is None, run_dir.log_tail()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
     def wait(self, run_dir: RunDir, process: subprocess.Popen[bytes]) -> Ended:
         return Ended(run_dir, process.wait(PATIENCE_SECONDS))
 
@@ -191,6 +208,3 @@ def engines(tmp_path_factory: pytest.TempPathFactory):
         if process.poll() is None:
             process.kill()
             process.wait()
-
-
-StartEngine = Callable[..., Ended]

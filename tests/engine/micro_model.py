@@ -23,7 +23,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def main(folder: str) -> None:
+def main(folder: str, times: float) -> None:
     torch.manual_seed(0)
     words = tokenizer()
     config = LlamaConfig(
@@ -38,9 +38,12 @@ def main(folder: str) -> None:
         bos_token_id=None,
         tie_word_embeddings=True,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(times)
+    model.save_pretrained(folder)
     words.save_pretrained(folder)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], float(sys.argv[2]) if sys.argv[2:] else 1.0)
