@@ -18,8 +18,11 @@ PASSES = 2
 """Sampled and greedy."""
 
 SMALL_MODEL = 50_000_000
-ANSWERS_AT_ONCE = {"small": 256, "large": 32}
-"""A small model's step is mostly overhead, which a large batch shares out; a large one's is memory."""
+"""Parameters."""
+
+ANSWERS_AT_ONCE = 32
+SMALL_MODELS_ANSWERS_AT_ONCE = {"cpu": 64, "cuda": 512}
+"""A GPU takes as long for one token of a small model as for hundreds; a CPU gains nothing past 64."""
 
 
 def evaluate(run: Run, when: Literal["before", "after"], loaded: Loaded, rows: Sequence[Row]) -> Evaluation:
@@ -41,7 +44,7 @@ def _answers(run: Run, when: str, loaded: Loaded, rows: Sequence[Row], *, is_sam
         return_dict=True,
     )["input_ids"]
     answers: dict[int, Answer] = {}
-    for batch in _batches(prompts, loaded.parameters):
+    for batch in _batches(prompts, _answers_at_once(loaded)):
         run.stop_if_asked()
         found = _generated(run, loaded, [prompts[index] for index in batch], is_sampled)
         answers |= dict(zip(batch, found, strict=True))
@@ -50,9 +53,14 @@ def _answers(run: Run, when: str, loaded: Loaded, rows: Sequence[Row], *, is_sam
     return [answers[index] for index in range(len(rows))]
 
 
-def _batches(prompts: Sequence[Sequence[int]], parameters: int) -> Iterator[list[int]]:
+def _answers_at_once(loaded: Loaded) -> int:
+    if loaded.parameters >= SMALL_MODEL:
+        return ANSWERS_AT_ONCE
+    return SMALL_MODELS_ANSWERS_AT_ONCE[loaded.model.device.type]
+
+
+def _batches(prompts: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
     """Indices, the longest prompts first: little padding, and memory fails at once if it fails."""
-    size = ANSWERS_AT_ONCE["small" if parameters < SMALL_MODEL else "large"]
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
     for start in range(0, len(order), size):
         yield order[start : start + size]

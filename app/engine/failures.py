@@ -2,10 +2,18 @@
 
 import errno
 
+from app.logs import redacted
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+
 
 def in_a_sentence(error: BaseException) -> str:
     name, said = type(error).__name__, _first_line(error)
-    if name == "OutOfMemoryError" or "out of memory" in said.lower() or isinstance(error, MemoryError):
+    if (
+        name == "OutOfMemoryError"
+        or any(sign in said.lower() for sign in OUT_OF_MEMORY)
+        or isinstance(error, MemoryError)
+    ):
         return (
             "The memory was not enough; lower micro_batch_size first, then the length limits, "
             "or start from a smaller model."
@@ -19,4 +27,4 @@ def in_a_sentence(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".")[:400] if lines else ""
+    return redacted(lines[0]).rstrip(".")[:400] if lines else ""

@@ -132,6 +132,9 @@ def _loss_stands(series: Series) -> str | None:
 MASTERED = 0.9
 """Mean reward at which groups agree because there is little left to learn."""
 
+LEARNT = 0.1
+"""Rise of the mean reward since the start that shows the run at work, whatever else it does."""
+
 
 def _never_any_signal(series: Series) -> str | None:
     dead = series.all("frac_reward_zero_std")
@@ -153,7 +156,9 @@ def _never_any_signal(series: Series) -> str | None:
 
 def _dead_groups(series: Series) -> str | None:
     dead, rewards = series.last("frac_reward_zero_std", 10), series.last("reward", 10)
-    if not dead or not rewards or min(dead) <= 0.8 or fmean(rewards) >= MASTERED:
+    if not dead or not rewards or min(dead) <= 0.8:
+        return None
+    if fmean(rewards) >= MASTERED or (_gain(series) or 0.0) >= LEARNT:
         return None
     return (
         f"For 10 steps more than four groups in five had answers that all scored the same "
@@ -168,7 +173,7 @@ def _entropy_collapses(series: Series) -> str | None:
     if len(series.all("entropy")) < 20 or fmean(now) > fmean(start) / 3:
         return None
     gain = _gain(series)
-    if gain is None or gain >= 0.1:
+    if gain is None or gain >= LEARNT:
         return None
     return (
         f"The answers have become nearly all alike (entropy {fmean(now):.3f}, {fmean(start):.3f} at the "
@@ -230,7 +235,7 @@ def _reward_falls_back(series: Series) -> str | None:
     if len(smooth) < 20:
         return None
     start, best, now = smooth[4], max(smooth[4:]), smooth[-1]
-    if best - start < 0.1 or best - now < 0.5 * (best - start):
+    if best - start < LEARNT or best - now < 0.5 * (best - start):
         return None
     return (
         f"The mean reward fell back from {best:.2f} to {now:.2f}, more than half of what it had gained. "

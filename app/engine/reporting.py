@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from app.logs import redacted
 from app.protocol import (
     EndEvent,
     Happening,
@@ -91,7 +92,7 @@ class Run:
         self._end(RunState.CANCELLED, reason)
 
     def fail(self, reason: str) -> None:
-        self._end(RunState.FAILED, reason, self.dir.log_tail())
+        self._end(RunState.FAILED, reason, redacted(self.dir.log_tail()))
 
     def _end(self, state: Any, reason: str | None = None, log_tail: str | None = None) -> None:
         self.say(
