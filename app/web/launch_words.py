@@ -142,9 +142,9 @@ class StageWords:
 
 
 def opening(count: int, worker_known: bool) -> str:
-    runs = "One run" if count == 1 else f"{count} runs, one after the other"
-    taken = "is handed to the worker" if count == 1 else "are handed to the worker"
-    return f"{runs} {taken}, which starts as soon as it is free." if worker_known else f"{runs} {taken}."
+    what = "One run is handed to the worker" if count == 1 else "Two runs are handed to the worker"
+    order = "" if count == 1 else ", one after the other"
+    return f"{what}{order}. It starts as soon as the worker is free." if worker_known else f"{what}{order}."
 
 
 def stage_words(

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import chromium as installed
 import httpx
 import pytest
 import uvicorn
@@ -18,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 
 from app.main import create_app
 from app.settings import WebSettings
+from tests.browser import chromium as installed
 
 FLAGS = (
     "--headless",

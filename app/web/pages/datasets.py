@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Request, Response
 from fastapi.responses import RedirectResponse
+from markupsafe import Markup, escape
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -142,9 +143,17 @@ def _form(
         "datasets_new.html",
         422 if problems or lines else 200,
         problems=problems,
-        lines=lines,
+        lines=[(each.where, coded(each.what)) for each in lines],
         wanted=name,
         example=EXAMPLE,
+    )
+
+
+def coded(sentence: str) -> Markup:
+    """What stands between backticks, as code."""
+    parts = sentence.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts)
     )
 
 

@@ -41,9 +41,9 @@ def test_a_key_is_shown_once_works_and_can_be_revoked(browse, workshop):
     assert key.startswith("tf_")
     page.goto("/settings")
     assert key not in page.content()
-    expect(page.get_by_role("region", name="API keys")).to_contain_text("nightly")
+    expect(page.get_by_role("region", name="Existing keys")).to_contain_text("nightly")
     page.get_by_role("button", name="Revoke nightly").click()
-    expect(page.get_by_role("region", name="API keys")).to_contain_text("revoked")
+    expect(page.get_by_role("region", name="Existing keys")).to_contain_text("revoked")
 
 
 def test_settings_tell_how_the_worker_is(browse, workshop):

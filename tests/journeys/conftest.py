@@ -1,0 +1,46 @@
+"""The whole product: browser, web, worker and the real engine."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+# Fixtures are found by name, so importing them is using them.
+from tests.browser.conftest import chromium, serve  # noqa: F401
+from tests.browser.runs.conftest import Workshop, open_workshop
+
+LONGEST_PROMPT = 1024
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[Workshop]:  # noqa: F811 - a fixture
+    """With a micro model in the worker's models folder: it answers at once and knows nothing."""
+    folder: Path = tmp_path_factory.mktemp("product")
+    model = folder / "worker" / "models" / "micro"
+    model.parent.mkdir(parents=True)
+    subprocess.run([sys.executable, "-m", "tests.engine.micro_model", str(model)], check=True)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": LONGEST_PROMPT}))
+    yield from open_workshop(
+        folder, _migrated_sqlite, serve, engine_module="app.engine", prepare_starter=False
+    )
+
+
+@pytest.fixture(scope="module")
+def product_with_starter(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[Workshop]:  # noqa: F811
+    folder: Path = tmp_path_factory.mktemp("product-with-starter")
+    yield from open_workshop(
+        folder, _migrated_sqlite, serve, engine_module="app.engine", prepare_starter=True
+    )
+
+
+@pytest.fixture
+def browser_page(chromium: Browser) -> Iterator[Page]:  # noqa: F811 - a fixture
+    context = chromium.new_context()
+    context.set_default_timeout(20_000)
+    yield context.new_page()
+    context.close()
