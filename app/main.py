@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import Route
 from starlette.types import Scope
 
 from app import __version__
@@ -135,8 +136,10 @@ async def _answer(request: Request, error: Exception) -> Response:
 
 
 def _include_routers(app: FastAPI, settings: WebSettings) -> None:
-    # Straight on the app and before all others: the one address that is asked in great numbers.
-    app.add_api_route("/api/v1/recommendations", **api.RECOMMENDATIONS)
+    # The one address that is asked in great numbers is answered before the framework's machinery for
+    # dependencies and response models; the second line is its documentation.
+    app.router.routes.insert(0, Route("/api/v1/recommendations", api.advise, methods=["POST"]))
+    app.add_api_route("/api/v1/recommendations", api.advise, **api.ADVICE)
     for router in api.ROUTERS:
         app.include_router(router, prefix="/api/v1")
     app.include_router(api.UPLOADS, prefix="/api/v1", max_body_size=settings.max_upload_bytes)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import UUID, uuid4, uuid5
 
+import httpx
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from app.protocol import EndEvent, EventPage, MetricEvent, RunEvent, RunSpec, Ru
 from app.run_view import RunView, Standing, standing, view, words
 from app.settings import WebSettings
 from app.webhook import Webhook
-from app.worker_client import WorkerClient
+from app.worker_client import AT_ONCE, QUICK, WorkerClient
 
 __all__ = [
     "RunView",
@@ -213,14 +214,14 @@ def conclude(run: Run, state: RunState, reason: str | None = None) -> None:
 # Copying
 
 
-def sync(database: Database, worker: WorkerClient, run_id: UUID) -> None:
+def sync(database: Database, worker: WorkerClient, run_id: UUID, timeout: httpx.Timeout = QUICK) -> None:
     """Copy the events we lack. Asking happens outside any transaction, and copying twice changes nothing."""
     while True:
         with database.reading() as session:
             after = session.scalar(select(Run.last_seq).where(Run.id == run_id))
         if after is None:
             return
-        page = worker.events(run_id, after, PAGE)
+        page = worker.events(run_id, after, PAGE, timeout)
         with database.writing() as session, session.begin():
             keep(session, run_id, page)
         if len(page.events) < PAGE:
@@ -403,7 +404,7 @@ class Sweep:
         if row is None or row.state.is_over or row.accepted_at is None:
             return
         try:
-            self._sync(run_id)
+            self._sync(run_id, AT_ONCE)
         except WorkerAway as error:
             self.worker_away = error.sentence
 
@@ -414,9 +415,9 @@ class Sweep:
                 self._looked[run_id] = time.monotonic()
         return due
 
-    def _sync(self, run_id: UUID) -> None:
+    def _sync(self, run_id: UUID, timeout: httpx.Timeout = QUICK) -> None:
         try:
-            sync(self._database, self._worker, run_id)
+            sync(self._database, self._worker, run_id, timeout)
         except NotFound:
             self._miss(run_id)
         except SQLAlchemyError:

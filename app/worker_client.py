@@ -25,6 +25,8 @@ from app.protocol import (
 T = TypeVar("T")
 
 QUICK = httpx.Timeout(10, connect=3)
+AT_ONCE = httpx.Timeout(4, connect=2)
+"""For somebody who waits for a page: it shows what is known rather than nothing."""
 UPLOAD = httpx.Timeout(120, connect=3)
 """The worker answers an upload only after it has read and judged every row."""
 
@@ -76,8 +78,11 @@ class WorkerClient:
     def run(self, run_id: UUID) -> RunStatus:
         return _read(TypeAdapter(RunStatus), self._ask("GET", f"/runs/{run_id}"))
 
-    def events(self, run_id: UUID, after: int, limit: int = 1000) -> EventPage:
-        page = self._ask("GET", f"/runs/{run_id}/events", params={"after": after, "limit": limit})
+    def events(
+        self, run_id: UUID, after: int, limit: int = 1000, timeout: httpx.Timeout = QUICK
+    ) -> EventPage:
+        wanted = {"after": after, "limit": limit}
+        page = self._ask("GET", f"/runs/{run_id}/events", params=wanted, timeout=timeout)
         return _read(TypeAdapter(EventPage), page)
 
     def cancel(self, run_id: UUID) -> RunStatus:

@@ -9,7 +9,8 @@ ROUTERS = [
     worker.router,
 ]
 
-RECOMMENDATIONS = recommendations.ROUTE
+advise, ADVICE = recommendations.advise, recommendations.DOCUMENTATION
+"""Apart from the others: see main."""
 
 UPLOADS = datasets.router
 """Takes larger bodies than the others."""

@@ -83,8 +83,7 @@ def included(include: str) -> frozenset[str]:
 to_json = Recommendation.__pydantic_serializer__.to_json
 """Straight to bytes: no dictionary in between."""
 
-ROUTE: dict[str, Any] = {
-    "endpoint": advise,
+DOCUMENTATION: dict[str, Any] = {
     "methods": ["POST"],
     "tags": ["advice"],
     "summary": "SFT or GRPO for this project, and why",
