@@ -19,7 +19,7 @@ from app.protocol import EventPage, RunSpec, RunState, RunStatus
 from app.settings import WorkerSettings
 
 TOKEN = "a-token-for-tests"
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 200
 """Until a wait is given up; a passing test never comes near it."""
 
 T = TypeVar("T")
