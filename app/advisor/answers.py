@@ -1,6 +1,7 @@
 """What a user tells us: answers with their basis, the weights of the factors, and how both are read."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, ValidationError
@@ -48,23 +49,25 @@ class Budget(Message):
 Quantity = Hardware | Budget
 
 
-class Answer(Message):
+@dataclass(frozen=True, slots=True)
+class Answer:
     state: AnswerState = "answered"
     choice: str | None = None
     """A choice id; for C1 and C2 it is derived from the quantity and stays empty here."""
     quantity: Quantity | None = None
     basis: Basis = "told"
-    note: Note = ""
-    evidence: Link | None = None
+    note: str = ""
+    evidence: str | None = None
 
 
-class Project(Message):
+@dataclass(frozen=True, slots=True)
+class Project:
     """Checked against the questions by `Rulebook.read`; a question without an answer is unknown."""
 
-    answers: Mapping[str, Answer] = {}
+    answers: Mapping[str, Answer] = field(default_factory=dict)
     weights: Mapping[str, float] | None = None
     """Points per factor, in any unit; None means the rulebook's own."""
-    measurements: Mapping[str, float] = {}
+    measurements: Mapping[str, float] = field(default_factory=dict)
     """What inspection, probe and launch form found, by the ids the rulebook's gates name."""
     name: str = ""
     description: str = ""
@@ -211,6 +214,9 @@ def _wire_answer(answer: Answer) -> Any:
         said = {"choice": NOT_APPLICABLE}
     if answer.quantity is not None:
         said = {"quantity": answer.quantity.model_dump(mode="json", exclude_none=True)}
-    more = answer.model_dump(mode="json", include={"basis", "note", "evidence"}, exclude_defaults=True)
-    plain = not more and "quantity" not in said
-    return said["choice"] if plain and said["choice"] else said | more
+    plain = Answer()
+    more = {key: value for key in _EXTRAS if (value := getattr(answer, key)) != getattr(plain, key)}
+    return said["choice"] if said.get("choice") and not more else said | more
+
+
+_EXTRAS = ("basis", "note", "evidence")

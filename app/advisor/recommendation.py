@@ -36,7 +36,6 @@ from app.advisor.robustness import (
 )
 from app.advisor.rulebook import Rulebook
 from app.advisor.scoring import Read, Score, leaning, normalised, part_of_lean
-from app.advisor.vocabulary import Factor
 
 NOTHING_MORE: frozenset[str] = frozenset()
 EVERYTHING = frozenset(("flips", "robustness", "estimate"))
@@ -114,7 +113,6 @@ def _fields(
     band, band_reason, lean_band = _band(rulebook, score, verdict, near)
     blocking = _blocking(ruled, verdict)
     cost = cost_of(rulebook.compute, hardware_of(project), budget_of(project))
-    contributions = _contributions(project, rulebook, score)
     words = _Words(rulebook, score, ruled, verdict)
     unknowns = unknowns_of(
         rulebook, score, ruled, lambda lean: _method(lean, verdict.bits, rulebook.decision.tie)[0]
@@ -140,12 +138,12 @@ def _fields(
             Acceptability, {"near": rounded(near), "all": rounded(acceptability_all(_weighing(score)))}
         ),
         "cost": cost,
-        "coverage": _coverage(contributions),
+        "coverage": _coverage(score.reads),
         "rulebook": rulebook.stamp,
         **_more(project, rulebook, facts, score, now, include),
         "blockers": tuple(blocking),
         "gates": tuple([one.outcome for one in ruled]),
-        "contributions": contributions,
+        "contributions": _contributions(project, rulebook, score),
         "risks": planning.risks_of(verdict.plan, verdict.method, cost.sentence, facts),
         "alternatives": planning.alternatives(facts),
     }
@@ -230,6 +228,8 @@ _SIZES = ("small", "moderate")
 def _blocking(ruled: Sequence[Ruled], verdict: Verdict) -> list[GateOutcome]:
     """What has to be settled before this method can be launched."""
     concerned = FIX["sft"] | FIX["grpo"] if verdict.bits & NEITHER == NEITHER else FIX[verdict.method]
+    if not verdict.bits & concerned:
+        return []
     return [
         one.outcome
         for one in ruled
@@ -246,10 +246,10 @@ def _contributions(project: Project, rulebook: Rulebook, score: Score) -> tuple[
     return tuple(
         [
             read.usual
-            if (share == usual or not read.effect) and question.id not in special
-            else _unusual(read, share, special.get(question.id))
+            if (share == usual or not read.effect) and question not in special
+            else _unusual(read, share, special.get(question))
             for question, read, share, usual in zip(
-                rulebook.scoring.questions, score.reads, score.shares, rulebook.scoring.usual, strict=True
+                rulebook.scoring.ids, score.reads, score.shares, rulebook.scoring.usual, strict=True
             )
         ]
     )
@@ -267,8 +267,8 @@ def _unusual(read: Read, share: float, answer: Answer | None) -> Contribution:
     return trusted(Contribution, fields)
 
 
-def _coverage(contributions: Sequence[Contribution]) -> Coverage:
-    states = [contribution.state for contribution in contributions]
+def _coverage(reads: Sequence[Read]) -> Coverage:
+    states = [read.state for read in reads]
     return trusted(
         Coverage,
         {
@@ -286,32 +286,33 @@ def _coverage(contributions: Sequence[Contribution]) -> Coverage:
 def _factors(rulebook: Rulebook, score: Score) -> tuple[FactorReading, ...]:
     return tuple(
         [
-            _factor(factor, score, place, score.reads[first:last])
-            for place, (factor, (first, last)) in enumerate(
-                zip(rulebook.factors, rulebook.scoring.ranges, strict=True)
+            _factor(name, score, place, score.reads[first:last])
+            for place, (name, (first, last)) in enumerate(
+                zip(rulebook.scoring.names, rulebook.scoring.ranges, strict=True)
             )
         ]
     )
 
 
-def _factor(factor: Factor, score: Score, place: int, reads: list[Read]) -> FactorReading:
+def _factor(name: tuple[str, str], score: Score, place: int, reads: list[Read]) -> FactorReading:
+    factor, title = name
     weight, d = score.weights[place], score.directions[place]
     speaking = _speaking(reads)
-    missing = [read.usual.title for read in reads if read.state == "unknown"]
+    missing = [read.title for read in reads if read.state == "unknown"]
     sources: dict[str, None] = {}
     for read in speaking:
         sources |= read.sources
     return trusted(
         FactorReading,
         {
-            "id": factor.id,
-            "title": factor.title,
+            "id": factor,
+            "title": title,
             "weight": rounded(weight),
             "direction": rounded(d),
             "contribution": rounded(weight * d),
             "low": rounded(score.lows[place]),
             "high": rounded(score.highs[place]),
-            "paragraph": _paragraph(factor.title, weight, d, speaking, missing),
+            "paragraph": _paragraph(title, weight, d, speaking, missing),
             "sources": tuple(sources),
         },
     )

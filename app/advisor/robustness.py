@@ -2,6 +2,7 @@
 
 from cmath import log as complex_log
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from math import exp, floor, pi, sin, sqrt
 from typing import Literal, NamedTuple
 
@@ -86,17 +87,26 @@ def acceptability_all(directions: Sequence[float]) -> float:
 def unknowns_of(
     rulebook: Rulebook, score: Score, ruled: Sequence[Ruled], method: Callable[[float], TrainingMethod]
 ) -> tuple[Unknown, ...]:
-    """Largest swing first."""
-    gates = _open_gates(ruled)
+    """Largest swing first; of equals the one that settles most gates."""
+    spans = [
+        (share * read.low, share * read.high, question)
+        for read, share, question in zip(score.reads, score.shares, rulebook.scoring.questions, strict=True)
+        if read.state == "unknown"
+    ]
+    if not spans:
+        return ()
+    gates, lean = _open_gates(ruled), score.lean
     found = []
-    for question, read, share in zip(rulebook.scoring.questions, score.reads, score.shares, strict=True):
-        if read.state == "unknown":
-            low, high = score.lean + share * read.low, score.lean + share * read.high
-            touched = gates.get(question.id, ())
-            turns = method(low) != method(high)
-            found.append(_unknown(question, low, high, touched, turns or bool(touched)))
-    found.sort(key=lambda unknown: (-unknown.swing, unknown.question))
+    for down, up, question in spans:
+        touched = gates.get(question.id, ())
+        turns = bool(touched) or method(lean + down) != method(lean + up)
+        found.append(_unknown(question, lean + down, lean + up, touched, turns))
+    found.sort(key=_weight)
     return tuple(found)
+
+
+def _weight(unknown: Unknown) -> tuple[float, int]:
+    return -unknown.swing, -len(unknown.gates)
 
 
 STILL_OPEN = OPEN_SFT | OPEN_GRPO
@@ -175,7 +185,7 @@ def flips_of(rulebook: Rulebook, project: Project, now: Outcome, engine: Engine)
 
 
 def _with(project: Project, question: str, answer: Answer) -> Project:
-    return project.model_copy(update={"answers": {**project.answers, question: answer}})
+    return replace(project, answers={**project.answers, question: answer})
 
 
 def _other_answers(question: Question, answer: Answer | None) -> Iterator[Answer]:

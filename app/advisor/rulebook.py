@@ -99,14 +99,15 @@ class Rulebook:
                     answers[question] = answer
         weights = read_weights([factor.id for factor in self.factors], wire.get("weights"), problems)
         measurements = self._measured(wire.get("measurements") or {}, problems)
+        name, description = (_words(wire, key, problems) for key in ("name", "description"))
         if problems:
             raise InvalidInput("Some answers cannot be used.", tuple(problems))
         return Project(
             answers=answers,
             weights=weights,
             measurements=measurements,
-            name=wire.get("name") or "",
-            description=wire.get("description") or "",
+            name=name,
+            description=description,
         )
 
     def to_json(self, advice: Recommendation) -> bytes:
@@ -152,6 +153,14 @@ class Rulebook:
                     _problem(f"measurements.{name}", f"must lie between {known.low:g} and {known.high:g}")
                 )
         return dict(given)
+
+
+def _words(wire: Mapping[str, Any], key: str, problems: list[Problem]) -> str:
+    words = wire.get(key)
+    if isinstance(words, str | None):
+        return words or ""
+    problems.append(_problem(key, "must be text"))
+    return ""
 
 
 def _problem(where: str, what: str) -> Problem:

@@ -31,6 +31,7 @@ class Read(NamedTuple):
     applies: bool
     strength: float
     """Size of the effect."""
+    title: str
     state: AnswerState
     sources: Mapping[str, None]
     """Each once, in order."""
@@ -70,6 +71,8 @@ class Scoring:
     ) -> None:
         self.factors = tuple(factors)
         self.questions = tuple(question for factor in factors for question in factor.questions)
+        self.ids = [question.id for question in self.questions]
+        self.names = [(factor.id, factor.title) for factor in factors]
         self.owners = [place for place, factor in enumerate(factors) for _ in factor.questions]
         ends = list(accumulate((len(factor.questions) for factor in factors), initial=0))
         self.ranges = list(pairwise(ends))
@@ -226,7 +229,16 @@ class _Reader:
         clause = rule.clause if effect and rule.clause else ""
         cited = f"{sentence} [{', '.join(sources)}]"
         return Read(
-            effect, *span, True, abs(effect), "answered", dict.fromkeys(sources), usual, clause, cited
+            effect,
+            *span,
+            True,
+            abs(effect),
+            self.question.title,
+            "answered",
+            dict.fromkeys(sources),
+            usual,
+            clause,
+            cited,
         )
 
     def _unanswered(self, state: AnswerState, low: float, high: float) -> Read:
@@ -251,7 +263,19 @@ class _Reader:
             sentence=sentence,
             state=state,
         )
-        return Read(0.0, low, high, applies, 0.0, state, {}, usual, "", sentence)
+        return Read(
+            0.0,
+            low,
+            high,
+            applies=applies,
+            strength=0.0,
+            title=title,
+            state=state,
+            sources={},
+            usual=usual,
+            clause="",
+            cited=sentence,
+        )
 
 
 def part_of_lean(share: float, effect: float) -> float:
