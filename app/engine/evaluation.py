@@ -12,7 +12,7 @@ from app.engine.loading import Loaded
 from app.engine.measuring import Answer, measured
 from app.engine.reporting import Run
 from app.engine.rows import conversation
-from app.protocol import Evaluation, EvaluationEvent, RunState
+from app.protocol import Evaluation, EvaluationEvent, EvaluationPlan, RunSpec, RunState
 
 PASSES = 2
 """Sampled and greedy."""
@@ -27,16 +27,25 @@ SMALL_MODELS_ANSWERS_AT_ONCE = {"cpu": 64, "cuda": 512}
 
 def evaluate(run: Run, when: Literal["before", "after"], loaded: Loaded, rows: Sequence[Row]) -> Evaluation:
     run.enter(RunState.EVALUATING, f"measuring {len(rows)} held-out answers {when} training")
-    started = time.monotonic()
-    torch.manual_seed(run.spec.seed)
-    sampled = _answers(run, when, loaded, rows, is_sampled=True)
-    greedy = _answers(run, when, loaded, rows, is_sampled=False)
-    evaluation = measured(run.spec, when, rows, sampled, greedy, time.monotonic() - started)
+    evaluation = measure(run, run.spec, when, loaded, rows)
     run.say(EvaluationEvent(evaluation=evaluation))
     return evaluation
 
 
-def _answers(run: Run, when: str, loaded: Loaded, rows: Sequence[Row], *, is_sampled: bool) -> list[Answer]:
+def measure(
+    run: Run, spec: RunSpec, when: Literal["before", "after"], loaded: Loaded, rows: Sequence[Row]
+) -> Evaluation:
+    """`spec` says how: the run's own, or that of another task that the same model is tried on."""
+    started = time.monotonic()
+    torch.manual_seed(spec.seed)
+    sampled = _answers(run, spec.evaluation, when, loaded, rows, is_sampled=True)
+    greedy = _answers(run, spec.evaluation, when, loaded, rows, is_sampled=False)
+    return measured(spec, when, rows, sampled, greedy, time.monotonic() - started)
+
+
+def _answers(
+    run: Run, plan: EvaluationPlan, when: str, loaded: Loaded, rows: Sequence[Row], *, is_sampled: bool
+) -> list[Answer]:
     prompts = loaded.tokenizer.apply_chat_template(
         [conversation(row.prompt) for row in rows],
         add_generation_prompt=True,
@@ -46,7 +55,8 @@ def _answers(run: Run, when: str, loaded: Loaded, rows: Sequence[Row], *, is_sam
     answers: dict[int, Answer] = {}
     for batch in _batches(prompts, _answers_at_once(loaded)):
         run.stop_if_asked()
-        found = _generated(run, loaded, [prompts[index] for index in batch], is_sampled)
+        sampling = _sampling(plan, loaded, is_sampled)
+        found = _generated(run, loaded, [prompts[index] for index in batch], sampling)
         answers |= dict(zip(batch, found, strict=True))
         done = len(answers) + (0 if is_sampled else len(rows))
         run.progress(f"evaluating {when} training", done, PASSES * len(rows))
@@ -76,7 +86,9 @@ class _StopsWhenAsked(StoppingCriteria):  # type: ignore[misc]  # the library is
 
 
 @torch.inference_mode()
-def _generated(run: Run, loaded: Loaded, prompts: Sequence[Sequence[int]], is_sampled: bool) -> list[Answer]:
+def _generated(
+    run: Run, loaded: Loaded, prompts: Sequence[Sequence[int]], sampling: GenerationConfig
+) -> list[Answer]:
     model, tokenizer = loaded.model, loaded.tokenizer
     longest = max(len(prompt) for prompt in prompts)
     padded = [[tokenizer.pad_token_id] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
@@ -85,16 +97,15 @@ def _generated(run: Run, loaded: Loaded, prompts: Sequence[Sequence[int]], is_sa
     out = model.generate(
         input_ids=torch.tensor(padded, device=model.device),
         attention_mask=torch.tensor(mask, device=model.device),
-        generation_config=_sampling(run, loaded, is_sampled),
+        generation_config=sampling,
         stopping_criteria=StoppingCriteriaList([_StopsWhenAsked(run)]),
     )
     run.stop_if_asked()
     return _read(out[:, longest:].tolist(), tokenizer, end_tokens(loaded))
 
 
-def _sampling(run: Run, loaded: Loaded, is_sampled: bool) -> GenerationConfig:
+def _sampling(plan: EvaluationPlan, loaded: Loaded, is_sampled: bool) -> GenerationConfig:
     """Every field that a model's own defaults could bend is given: all models are measured alike."""
-    plan = run.spec.evaluation
     sampled = {"do_sample": True, "temperature": plan.temperature, "top_p": 1.0, "top_k": 0, "min_p": None}
     return GenerationConfig(
         **(sampled if is_sampled else {"do_sample": False}),

@@ -13,12 +13,12 @@ from trl import SFTConfig, SFTTrainer
 
 from app.datasets import generated
 from app.datasets.generated.corpus import corpus
-from app.engine.evaluation import evaluate
+from app.engine.evaluation import measure
 from app.engine.health import SFT_RULES, Monitor
 from app.engine.loading import Loaded
 from app.engine.reporting import Run
 from app.engine.watcher import Watcher
-from app.protocol import GeneratedDataset, RunState
+from app.protocol import Evaluation, EvaluationEvent, GeneratedDataset, RunState
 
 END, PAD = "<|end|>", "<|pad|>"
 SPECIAL = [PAD, END, "<|system|>", "<|user|>", "<|assistant|>"]
@@ -143,24 +143,27 @@ def _tokenized(tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str]])
 
 
 def _base_rates(run: Run, loaded: Loaded) -> dict[str, float]:
-    """The rulings' measurement is shown like any other; the other tasks' rates are noted in the log."""
-    own, rates = run.spec, {}
-    for name in generated.NAMES:
-        run.spec = own.model_copy(
-            update={
-                "dataset": GeneratedDataset.model_validate({"name": name}),
-                "grader": generated.grader(name),
-                "draft_grader": generated.draft_grader(name),
-                "evaluation": generated.EVALUATION,
-            }
-        )
-        rows = generated.generate(name).held_out
-        rates[name] = evaluate(run, "after", loaded, rows).sampled.value
-        low, high = EXPECTED[name]
-        verdict = "as expected" if low <= rates[name] <= high else f"outside {low:.0%} to {high:.0%}"
-        run.note(f"{name}: {rates[name]:.1%} right when sampled, {verdict}.")
-    run.spec = own
-    return rates
+    """The rulings' measurement is the run's own; what the others came to is noted in its log."""
+    run.enter(RunState.EVALUATING, "measuring what the starter can do")
+    found = {name: _measured(run, loaded, name) for name in generated.NAMES}
+    run.say(EvaluationEvent(evaluation=found["rulings"]))
+    for name, evaluation in found.items():
+        rate, (low, high) = evaluation.sampled.value, EXPECTED[name]
+        verdict = "as expected" if low <= rate <= high else f"outside {low:.0%} to {high:.0%}"
+        run.note(f"{name}: {rate:.1%} right when sampled, {verdict}.")
+    return {name: evaluation.sampled.value for name, evaluation in found.items()}
+
+
+def _measured(run: Run, loaded: Loaded, name: str) -> Evaluation:
+    spec = run.spec.model_copy(
+        update={
+            "dataset": GeneratedDataset.model_validate({"name": name}),
+            "grader": generated.grader(name),
+            "draft_grader": generated.draft_grader(name),
+            "evaluation": generated.EVALUATION,
+        }
+    )
+    return measure(run, spec, "after", loaded, generated.generate(name).held_out)
 
 
 def _keep(run: Run, loaded: Loaded, rates: dict[str, float]) -> None:
