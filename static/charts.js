@@ -160,12 +160,12 @@ function smoothed(values) {
 
 export function format(value, unit) {
   if (value === null || value === undefined) return "no value";
-  if (unit === "%") return `${(100 * value).toFixed(value !== 0 && Math.abs(value) < 0.1 ? 1 : 0)} %`;
+  if (unit === "%") return `${(100 * value).toFixed(value !== 0 && Math.abs(value) < 0.1 ? 1 : 0)}\u00a0%`;
   const size = Math.abs(value);
   if (size !== 0 && size < 0.001) return value.toExponential(1);
   const digits = size >= 1000 ? 0 : size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
   const text = value.toLocaleString("en", { minimumFractionDigits: 0, maximumFractionDigits: digits });
-  return unit ? `${text} ${unit}` : text;
+  return unit ? `${text}\u00a0${unit}` : text;
 }
 
 /* A token's resolved colour: custom properties come back as written (`light-dark(...)`), a used colour does not. */

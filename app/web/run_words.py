@@ -24,7 +24,7 @@ def duration(seconds: float | None) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    return f"{100 * share:.{digits}f} %"
+    return f"{100 * share:.{digits}f}\u00a0%"
 
 
 def size(count: int) -> str:
@@ -50,7 +50,7 @@ def quantity(value: float | None, unit: str) -> str:
     digits = 0 if magnitude >= 100 else 1 if magnitude >= 10 else 2 if magnitude >= 1 else 3
     text = f"{value:,.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
-    return f"{text} {unit}" if unit else text
+    return f"{text}\u00a0{unit}" if unit else text
 
 
 # What happens now
@@ -87,16 +87,22 @@ def _steps(view: RunView) -> str:
     return f"step {view.step} of {view.total_steps}" if view.total_steps else f"step {view.step}"
 
 
+SETTLED = 5
+"""Steps that are averaged before a metric is quoted in a sentence."""
+
+
 def _course(view: RunView) -> str:
-    """Where the metric that matters stands, against where it began."""
+    """Where the metric that matters stands, against where it began; single steps are too noisy to quote."""
     series = next(iter(BY_KIND.get(view.kind, ())), None)
     points = view.metrics.get(series.key, []) if series else []
     if series is None or len(points) < 2:
         return "Training has begun."
-    now, first = points[-1].value, points[0].value
+    few = max(1, min(SETTLED, len(points) // 2))
+    now = sum(point.value for point in points[-few:]) / few
+    first = sum(point.value for point in points[:few]) / few
     way = "up from" if now > first else "down from" if now < first else "as"
     return (
-        f"Training: the {series.title.lower()} is {quantity(now, series.unit)}, "
+        f"Training: the {series.title.lower()} is about {quantity(now, series.unit)}, "
         f"{way} {quantity(first, series.unit)} at first."
     )
 
@@ -209,7 +215,7 @@ def figures(view: RunView, table: str = "", page: int = 1) -> list[Figure]:
     found = []
     for position, series in enumerate(BY_KIND.get(view.kind, ())):
         points = view.metrics.get(series.key, [])
-        if not points and (view.is_over or position):
+        if not points and (view.is_over or view.metrics):
             continue
         pages = max(1, -(-len(points) // ROWS_PER_PAGE))
         number = min(max(1, page), pages) if table == series.key else 1
@@ -258,7 +264,7 @@ def counted(share: Share) -> str:
 
 
 def reach(interval: Interval) -> str:
-    return f"{100 * interval.low:.1f}–{100 * interval.high:.1f} %"
+    return f"{100 * interval.low:.1f}–{100 * interval.high:.1f}\u00a0%"
 
 
 def measures(before: Evaluation | None, after: Evaluation | None) -> list[Measure]:
