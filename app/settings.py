@@ -22,7 +22,7 @@ class WebSettings(BaseSettings):
     )
     public_url: str = Field(
         "",
-        description="Address users reach the service under, if a proxy stands before it;.",
+        description="Address users reach the service under, where that is not host and port.",
     )
     allowed_hosts: list[str] = Field(
         [], description="Further Host names to answer to, besides loopback names and that of the public URL."
