@@ -53,6 +53,11 @@ def quantity(value: float | None, unit: str) -> str:
     return f"{text}\u00a0{unit}" if unit else text
 
 
+def sentence(words: str) -> str:
+    """Reports of the engine are notes; on a page they are sentences."""
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
+
+
 # What happens now
 
 

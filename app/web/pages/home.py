@@ -40,7 +40,7 @@ def home(request: Request, rulebook: RulebookDep, session: SessionDep) -> Respon
         drafts=[each for each in assessments if not each.milestones][:SHOWN],
         decided=[each for each in assessments if each.milestones][:SHOWN],
         questions=len(rulebook.questions),
-        active=lines(session, active),
+        active=lines(session, [run for run in active if run.kind != "starter"]),
         results=lines(session, results),
         shares={run.id: held_out_share(session, run) for run in results},
         alerts=alerts(session, active, results),

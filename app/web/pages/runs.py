@@ -188,6 +188,7 @@ def show_run(
         spec_json=json.dumps(view.spec.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2),
         duration=run_words.duration,
         percent=run_words.percent,
+        sentence=run_words.sentence,
         size=run_words.size,
         counted=run_words.counted,
         reach=run_words.reach,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.web.run_words import quantity
 from tests.browser.runs.scenes import grpo
 
 pytestmark = pytest.mark.browser
@@ -167,3 +168,30 @@ def test_a_worker_that_is_away_is_a_sentence_on_the_page(browse, own_workshop):
     expect(page.locator("figure[data-series=reward] .uplot")).to_be_visible()
     for path in ("/home", "/runs", "/runs/new", "/datasets", "/settings"):
         assert own_workshop.http.get(path).status_code == 200
+
+
+def test_a_lost_connection_is_said_and_nothing_is_missing_when_it_is_back(browse, workshop, live):
+    page = browse(base_url=workshop.address)
+    page.route("**/events?*", lambda route: route.abort())
+    page.goto(f"/runs/{live}")
+    expect(page.locator("#lost")).to_be_visible(timeout=20_000)
+    page.unroute("**/events?*")
+    expect(page.locator("#lost")).to_be_hidden(timeout=30_000)
+    first = workshop.run(live)["step"]
+    until_more_than(page, first)
+    steps = page.locator("#step").inner_text().split()
+    assert points(page) == int(steps[1])
+
+
+NUMBERS = (0, 1, 0.5, 0.055, 0.9999, 12.345, 123.4, 1234.5, 0.0004, 2.5e-7, -0.25, 3.14159, 64)
+
+
+def test_page_and_script_write_numbers_alike(browse, workshop):
+    page = browse(base_url=workshop.address)
+    page.goto("/settings")
+    written = page.evaluate(
+        "async (asked) => { const { format } = await import('/static/charts.js');"
+        " return asked.map(([value, unit]) => format(value, unit)); }",
+        [[value, unit] for value in NUMBERS for unit in ("", "%", "tokens")],
+    )
+    assert written == [quantity(value, unit) for value in NUMBERS for unit in ("", "%", "tokens")]
