@@ -27,7 +27,7 @@ from app.web.security import new_login_token
 from app.worker.data_dir import DataDir
 from app.worker_client import WorkerClient
 
-WORKER_START_SECONDS = 60.0
+WORKER_START_SECONDS = 180.0
 STOP_SECONDS = 20.0
 LINGERING_SECONDS = 2.0
 ADDRESS = "address"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -294,18 +295,50 @@ def test_up_serves_both_lets_one_in_and_stops_both(start, typed, environment, tm
     assert not psutil.pid_exists(worker.pid)
 
 
-def test_a_worker_that_is_killed_is_started_again_and_a_killed_up_takes_it_along(start, environment):
+@contextmanager
+def signed_in(up: Up) -> Iterator[httpx.Client]:
+    said = up.until("Ctrl-C")
+    site = re.search(r"http://127\.0\.0\.1:\d+", said)[0]
+    token = re.search(r"#token=([\w-]+)", said)[1]
+    with httpx.Client(base_url=site, headers={"Origin": site}, timeout=30) as browser:
+        assert browser.post("/login", data={"token": token}).status_code == 303
+        yield browser
+
+
+def test_a_run_outlives_its_worker_and_its_web(start, typed, environment, monkeypatch):
     up = start()
-    up.until("Ctrl-C")
-    [worker] = workers(environment)
-    worker.kill()
-    up.until("starting it again")
-    again = eventually(lambda: [p for p in workers(environment) if p.pid != worker.pid], "another worker")
+    with signed_in(up) as browser:
+        launched = browser.post("/api/v1/runs", json=named("steps 300"))
+        run_id = launched.json()["runs"][0]["id"]
+        eventually(lambda: browser.get(f"/api/v1/runs/{run_id}").json()["step"] > 3, "some steps")
+        [worker] = workers(environment)
+        worker.kill()
+        up.until("starting it again")
+        again = eventually(lambda: [p for p in workers(environment) if p.pid != worker.pid], "another worker")
+        eventually(lambda: browser.get("/api/v1/worker").status_code == 200, "its first answer")
     up.stop(signal.SIGKILL)
     eventually(lambda: not psutil.pid_exists(again[0].pid), "the worker's end")
     second = start()
-    assert "Open this link" in second.until("Ctrl-C")
+    second.until("Ctrl-C")
+    monkeypatch.setenv("TUNING_FORK_KEY", typed("key", "create", "after")[1].strip())
+    monkeypatch.setenv("TUNING_FORK_URL", typed("login-link")[1].partition("/login")[0])
+    assert typed("runs", "follow", run_id)[0] == 0
+    told = json.loads(typed("runs", "show", run_id, "--json")[1])
+    assert (told["state"], told["step"]) == ("succeeded", 300)
     assert second.stop(signal.SIGTERM) == 0
+
+
+def test_an_open_stream_does_not_keep_the_service_from_stopping(start):
+    up = start()
+    with signed_in(up) as browser:
+        run_id = browser.post("/api/v1/runs", json=named("hang 5")).json()["runs"][0]["id"]
+        address, headers = f"/api/v1/runs/{run_id}/events", {"Accept": "text/event-stream"}
+        with browser.stream("GET", address, headers=headers) as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("retry:")
+            up.process.send_signal(signal.SIGTERM)
+            assert "event: end" not in list(lines)
+    assert up.process.wait(60) == 0
 
 
 def test_a_taken_port_is_named_with_its_setting(typed, monkeypatch):

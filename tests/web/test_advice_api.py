@@ -170,6 +170,28 @@ def test_a_frozen_recommendation_is_the_stateless_one_with_everything(api):
     assert frozen == told
 
 
+@pytest.mark.parametrize(
+    ("example", "methods"), [("legal_reasoning", ["sft", "grpo"]), ("contract_clauses", ["sft"])]
+)
+def test_the_recommended_plan_can_be_launched_as_it_is(api, example, methods):
+    answers = dict(EXAMPLES[example].answers)
+    address = api.post("/api/v1/assessments", json={"name": "Pilot", "answers": answers}).headers["location"]
+    assert api.get(f"{address}/plan").status_code == 404
+    api.post(f"{address}/recommendation")
+    plan = api.get(f"{address}/plan").json()
+    assert [stage["recipe"]["kind"] for stage in plan["plan"]] == methods
+    launched = api.post("/api/v1/runs", json=plan)
+    assert launched.status_code == 201, launched.text
+    assert [run["kind"] for run in launched.json()["runs"]] == methods
+
+
+def test_there_is_no_plan_to_launch_where_training_is_not_the_answer_yet(api):
+    answers = dict(EXAMPLES["catalogue_facts"].answers)
+    address = api.post("/api/v1/assessments", json={"name": "Facts", "answers": answers}).headers["location"]
+    api.post(f"{address}/recommendation")
+    assert api.get(f"{address}/plan").status_code == 409
+
+
 def test_the_decision_record_is_markdown(api):
     address = api.post("/api/v1/assessments", json={"name": "Legal", "answers": LEGAL}).headers["location"]
     assert api.get(f"{address}/record.md").status_code == 404

@@ -10,15 +10,16 @@ from pydantic import BaseModel, Field, StringConstraints
 from app import runs
 from app.advisor.advice import Recommendation
 from app.advisor.rulebook import Rulebook
-from app.errors import Malformed, NotFound, WrongMediaType
+from app.errors import Conflict, Malformed, NotFound, WrongMediaType
 from app.http_json import StrictRoute
 from app.models import Assessment, Milestone
 from app.protocol import Message, Name
 from app.strict_json import strict_loads
-from app.web import assessing
+from app.web import assessing, launch_defaults, launch_form
 from app.web.api.examples import ANSWERS, CHANGES, NEW_ASSESSMENT
 from app.web.api.paging import Cursor, Limit, Page, page_of
 from app.web.api.recommendations import MOST_ANSWERS
+from app.web.api.runs import Launch
 from app.web.deps import AssessmentDep, RulebookDep, SessionDep
 
 router = APIRouter(tags=["assessments"], route_class=StrictRoute)
@@ -174,6 +175,16 @@ def freeze_recommendation(
 @router.get("/assessments/{assessment_id}/recommendation", summary="The latest frozen recommendation")
 def show_recommendation(assessment: AssessmentDep) -> MilestoneView:
     return _milestone(_latest(assessment))
+
+
+@router.get("/assessments/{assessment_id}/plan", summary="The recommended plan, ready to launch")
+def show_plan(assessment: AssessmentDep) -> Launch:
+    """On the starter model, with the task that fits the advice. Change what you like and POST it to /runs."""
+    advice = _latest(assessment).recommendation
+    if advice.plan.id == "not_yet":
+        raise Conflict(f"There is nothing to launch yet. {advice.plan.sentence}")
+    form = launch_defaults.from_advice(assessment.name, advice)
+    return Launch(plan=launch_form.read(form, {}).specs, assessment=assessment.id)
 
 
 @router.get(

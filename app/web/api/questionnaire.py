@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from app.advisor.vocabulary import Evidence, Factor
+from app.advisor.vocabulary import Evidence, Example, Factor
 from app.web.deps import RulebookDep
 
 router = APIRouter(tags=["advice"])
@@ -14,6 +14,8 @@ class Questionnaire(BaseModel):
     checksum: str
     factors: list[Factor]
     evidence: list[Evidence]
+    examples: list[Example]
+    """Ready-made projects, with what the rulebook says to them."""
 
 
 @router.get("/questionnaire", summary="Every question, with its choices, their effects and sources")
@@ -24,4 +26,5 @@ def show_questionnaire(rulebook: RulebookDep) -> Questionnaire:
         checksum=rulebook.checksum,
         factors=list(rulebook.factors),
         evidence=list(rulebook.evidence.values()),
+        examples=list(rulebook.examples),
     )
