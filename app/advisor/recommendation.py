@@ -1,7 +1,6 @@
 """The one entry point: a project and a rulebook in, a recommendation with its whole justification out."""
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 from app.advisor.advice import (
@@ -35,7 +34,7 @@ from app.advisor.robustness import (
     unknowns_of,
 )
 from app.advisor.rulebook import Rulebook
-from app.advisor.scoring import Read, Score, leaning, normalised, part_of_lean
+from app.advisor.scoring import Read, Score, Speech, leaning, normalised, part_of_lean
 
 NOTHING_MORE: frozenset[str] = frozenset()
 EVERYTHING = frozenset(("flips", "robustness", "estimate"))
@@ -284,24 +283,22 @@ def _coverage(reads: Sequence[Read]) -> Coverage:
 
 
 def _factors(rulebook: Rulebook, score: Score) -> tuple[FactorReading, ...]:
-    return tuple(
-        [
-            _factor(name, score, place, score.reads[first:last])
-            for place, (name, (first, last)) in enumerate(
-                zip(rulebook.scoring.names, rulebook.scoring.ranges, strict=True)
-            )
-        ]
-    )
+    speeches = rulebook.scoring.speeches(score.reads)
+    return tuple([_factor(rulebook, score, place, speech) for place, speech in enumerate(speeches)])
 
 
-def _factor(name: tuple[str, str], score: Score, place: int, reads: list[Read]) -> FactorReading:
-    factor, title = name
+def _factor(rulebook: Rulebook, score: Score, place: int, speech: Speech) -> FactorReading:
+    factor, title = rulebook.scoring.names[place]
     weight, d = score.weights[place], score.directions[place]
-    speaking = _speaking(reads)
-    missing = [read.title for read in reads if read.state == "unknown"]
-    sources: dict[str, None] = {}
-    for read in speaking:
-        sources |= read.sources
+    if not weight:
+        paragraph = f"{title} is left out: it has no weight, or none of its questions applies."
+    elif -0.005 < d < 0.005:
+        paragraph = f"{title} does not pull either way.{speech.said}"
+    else:
+        towards = "GRPO" if d > 0 else "SFT"
+        paragraph = (
+            f"{title} pulls towards {towards} by {abs(d):.2f} of 1 and counts {percent(weight)}.{speech.said}"
+        )
     return trusted(
         FactorReading,
         {
@@ -312,46 +309,10 @@ def _factor(name: tuple[str, str], score: Score, place: int, reads: list[Read]) 
             "contribution": rounded(weight * d),
             "low": rounded(score.lows[place]),
             "high": rounded(score.highs[place]),
-            "paragraph": _paragraph(title, weight, d, speaking, missing),
-            "sources": tuple(sources),
+            "paragraph": paragraph,
+            "sources": speech.sources,
         },
     )
-
-
-def _speaking(reads: list[Read]) -> list[Read]:
-    """The three strongest answers, and the strongest on the other side where they all agree.
-
-    One share is common to all questions of a factor, so the effect alone ranks them.
-    """
-    ranked = sorted([read for read in reads if read.effect], key=_strength, reverse=True)
-    if not ranked:
-        # Answers without effect are still what the project is like.
-        return [read for read in reads if read.state == "answered"][:2]
-    speaking = ranked[:3]
-    positive = [read for read in ranked if read.effect > 0]
-    if 0 < len(positive) < len(ranked):
-        other = positive if speaking[0].effect < 0 else [read for read in ranked if read.effect < 0]
-        if other[0] not in speaking:
-            speaking.append(other[0])
-    return speaking
-
-
-_strength = attrgetter("strength")
-
-
-def _paragraph(title: str, weight: float, d: float, speaking: Sequence[Read], missing: Sequence[str]) -> str:
-    if not weight:
-        return f"{title} is left out: it has no weight, or none of its questions applies."
-    if abs(d) < 0.005:
-        sentences = [f"{title} does not pull either way."]
-    else:
-        sentences = [
-            f"{title} pulls towards {NAMES[leaning(d)]} by {abs(d):.2f} of 1 and counts {percent(weight)}."
-        ]
-    sentences += [read.cited for read in speaking]
-    if missing:
-        sentences.append(f"Not known yet: {', '.join(missing)}.")
-    return " ".join(sentences)
 
 
 class _Words:

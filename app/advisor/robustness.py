@@ -1,9 +1,8 @@
 """How firmly the verdict stands: under other weights, under what is unknown, and under changed answers."""
 
-from cmath import log as complex_log
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from math import exp, floor, pi, sin, sqrt
+from math import atan, exp, floor, log1p, pi, sin, sqrt
 from typing import Literal, NamedTuple
 
 from app.advisor.advice import (
@@ -29,6 +28,7 @@ from app.advisor.vocabulary import Factor, Question
 # ends, so that equal steps converge fast: 0.3 gives 5 digits against 6,000 nodes.
 STEP = 0.3
 NODES = tuple(exp(-5 + STEP * place) for place in range(250))
+LEFT = 1 / (1 - exp(-STEP))
 NEGLIGIBLE = -16.0
 """Logarithm of a modulus below which the rest of the integral no longer matters."""
 
@@ -43,28 +43,38 @@ def acceptability_near(directions: Sequence[float], weights: Sequence[float], ka
     return positive_share([(kappa * weight, d) for d, weight in drawn if abs(d) > TINY and weight])
 
 
+FACTORS = 5
+
+
 def positive_share(terms: Sequence[tuple[float, float]]) -> float:
-    """P(sum of d * Gamma(a) > 0) for terms (a, d), none of them 0; 0 without any term."""
-    if not any(d < 0 for _, d in terms):
+    """P(sum of d * Gamma(a) > 0) for up to five terms (a, d), no d being 0; 0 without any term."""
+    if min([d for _, d in terms], default=0.0) >= 0:
         return 1.0 if terms else 0.0
-    if not any(d > 0 for _, d in terms):
+    if max([d for _, d in terms]) < 0:
         return 0.0
     scale = sqrt(sum([a * d * d for a, d in terms]))
-    scaled = [(-a, complex(0.0, -d / scale)) for a, d in terms]
-    # Left of the grid the integrand is proportional to t: a geometric series.
-    total = 0.0
-    part = 0.0
+    padded = [(a, d / scale) for a, d in terms] + [(0.0, 0.0)] * (FACTORS - len(terms))
+    # Written out: a loop over the terms takes twice as long, and this is a tenth of a recommendation.
+    (a1, d1), (a2, d2), (a3, d3), (a4, d4), (a5, d5) = padded
+    total = part = 0.0
     for t in NODES:
-        exponent = 0j
-        for a, d in scaled:
-            exponent += a * complex_log(1 + d * t)
-        part = exp(exponent.real) * sin(exponent.imag)
-        total += part if total else part / (1 - exp(-STEP))
-        if exponent.real < NEGLIGIBLE:
+        x1, x2, x3, x4, x5 = d1 * t, d2 * t, d3 * t, d4 * t, d5 * t
+        modulus = -0.5 * (
+            a1 * log1p(x1 * x1)
+            + a2 * log1p(x2 * x2)
+            + a3 * log1p(x3 * x3)
+            + a4 * log1p(x4 * x4)
+            + a5 * log1p(x5 * x5)
+        )
+        angle = a1 * atan(x1) + a2 * atan(x2) + a3 * atan(x3) + a4 * atan(x4) + a5 * atan(x5)
+        part = exp(modulus) * sin(angle)
+        # Left of the grid the integrand is proportional to t: a geometric series.
+        total += part if total else part * LEFT
+        if modulus < NEGLIGIBLE:
             break
     else:
         # Right of the grid it falls like a power of t: a geometric series again.
-        decay = exp(-STEP * sum(a for a, _ in terms))
+        decay = exp(-STEP * sum([a for a, _ in terms]))
         total += part * decay / (1 - decay)
     return min(1.0, max(0.0, 0.5 + total * STEP / pi))
 

@@ -1,8 +1,9 @@
 """Direction of each factor, the lean, and what each answer contributed to it, exactly."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate, pairwise
-from math import floor
+from itertools import accumulate, pairwise, product
+from math import floor, prod
+from operator import attrgetter
 from typing import NamedTuple
 
 from app.advisor.advice import AnswerState, Contribution, TrainingMethod
@@ -29,6 +30,8 @@ class Read(NamedTuple):
     high: float
     """Bounds of the effect over everything that is still unknown."""
     applies: bool
+    number: int
+    """Different for every reading of the question."""
     strength: float
     """Size of the effect."""
     title: str
@@ -63,6 +66,17 @@ class Score(NamedTuple):
         return dot(self.weights, self.highs)
 
 
+class Speech(NamedTuple):
+    """What the answers to a factor's questions say, with a space before."""
+
+    said: str
+    sources: tuple[str, ...]
+
+
+MOST_PREPARED = 2_000
+"""Combinations of answers to one factor up to which its speeches are made at start-up."""
+
+
 class Scoring:
     """The rulebook's questions, each worked out for every combination of answers it depends on."""
 
@@ -86,6 +100,25 @@ class Scoring:
             _lookup(_Reader(question, factors[owner].id, share, interactions), domains)
             for question, owner, share in zip(self.questions, self.owners, self.usual, strict=True)
         ]
+        self.prepared = [self._prepare(first, last) for first, last in self.ranges]
+
+    def speeches(self, reads: list[Read]) -> list[Speech]:
+        """One per factor."""
+        made = []
+        for (first, last), prepared in zip(self.ranges, self.prepared, strict=True):
+            mine = reads[first:last]
+            made.append(prepared[tuple([read.number for read in mine])] if prepared else _speech(mine))
+        return made
+
+    def _prepare(self, first: int, last: int) -> dict[tuple[int, ...], Speech]:
+        """Of a factor with few questions: every combination of their readings."""
+        possible = [
+            list({read.number: read for read in lookup.table.values()}.values())
+            for lookup in self.lookups[first:last]
+        ]
+        if prod(len(reads) for reads in possible) > MOST_PREPARED:
+            return {}
+        return {tuple(read.number for read in reads): _speech(reads) for reads in product(*possible)}
 
     def fixed(self) -> Iterable[Contribution]:
         return {id(read): read.usual for lookup in self.lookups for read in lookup.table.values()}.values()
@@ -115,6 +148,39 @@ class Scoring:
             lows=_ratios(lows, totals),
             highs=_ratios(highs, totals),
         )
+
+
+def _speech(reads: Sequence[Read]) -> Speech:
+    speaking = _speaking(reads)
+    missing = [read.title for read in reads if read.state == "unknown"]
+    said = [read.cited for read in speaking]
+    if missing:
+        said.append(f"Not known yet: {', '.join(missing)}.")
+    sources: dict[str, None] = {}
+    for read in speaking:
+        sources |= read.sources
+    return Speech(f" {' '.join(said)}" if said else "", tuple(sources))
+
+
+def _speaking(reads: Sequence[Read]) -> list[Read]:
+    """The three strongest answers, and the strongest on the other side where they all agree.
+
+    One share is common to all questions of a factor, so the effect alone ranks them.
+    """
+    ranked = sorted([read for read in reads if read.effect], key=_strength, reverse=True)
+    if not ranked:
+        # Answers without effect are still what the project is like.
+        return [read for read in reads if read.state == "answered"][:2]
+    speaking = ranked[:3]
+    positive = [read for read in ranked if read.effect > 0]
+    if 0 < len(positive) < len(ranked):
+        other = positive if speaking[0].effect < 0 else [read for read in ranked if read.effect < 0]
+        if other[0] not in speaking:
+            speaking.append(other[0])
+    return speaking
+
+
+_strength = attrgetter("strength")
 
 
 def dot(left: Sequence[float], right: Sequence[float]) -> float:
@@ -226,19 +292,18 @@ class _Reader:
             sentence=sentence,
             state="answered",
         )
-        clause = rule.clause if effect and rule.clause else ""
-        cited = f"{sentence} [{', '.join(sources)}]"
         return Read(
             effect,
             *span,
-            True,
-            abs(effect),
-            self.question.title,
-            "answered",
-            dict.fromkeys(sources),
-            usual,
-            clause,
-            cited,
+            applies=True,
+            number=len(self.made),
+            strength=abs(effect),
+            title=self.question.title,
+            state="answered",
+            sources=dict.fromkeys(sources),
+            usual=usual,
+            clause=rule.clause if effect and rule.clause else "",
+            cited=f"{sentence} [{', '.join(sources)}]",
         )
 
     def _unanswered(self, state: AnswerState, low: float, high: float) -> Read:
@@ -268,6 +333,7 @@ class _Reader:
             low,
             high,
             applies=applies,
+            number=len(self.made),
             strength=0.0,
             title=title,
             state=state,
