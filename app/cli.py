@@ -17,7 +17,7 @@ from app import __version__, logs
 from app.cli_advice import advise, template
 from app.cli_runs import runs
 from app.database import Database
-from app.errors import InvalidInput, Malformed, TuningForkError
+from app.errors import InvalidInput, Malformed, Problem, TuningForkError
 from app.http_server import listen, serve
 from app.main import check_access, create_app
 from app.models import ApiKey
@@ -161,6 +161,7 @@ def cli(arguments: list[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(line_buffering=True)
     try:
+        _refuse_unknown_variables()
         commands(arguments)
     except TuningForkError as error:
         _complain(error.sentence, ((problem.where, problem.what) for problem in error.problems))
@@ -169,6 +170,21 @@ def cli(arguments: list[str] | None = None) -> None:
         told = error.errors(include_input=False, include_context=False)
         _complain("A setting cannot be used.", ((_variable(error, c["loc"]), c["msg"]) for c in told))
         sys.exit(BAD_INPUT)
+
+
+def _refuse_unknown_variables() -> None:
+    """A mistyped setting would otherwise be a setting that silently does nothing."""
+    known = {
+        f"{settings.model_config['env_prefix']}{name.upper()}"
+        for settings in (WebSettings, WorkerSettings)
+        for name in settings.model_fields
+    }
+    given = [name for name in os.environ if name.startswith(("TUNING_FORK_WEB_", "TUNING_FORK_WORKER_"))]
+    problems = tuple(
+        Problem(where=name, what="there is no such setting") for name in given if name not in known
+    )
+    if problems:
+        raise InvalidInput("The environment holds settings that do not exist.", problems)
 
 
 def _variable(error: ValidationError, place: tuple[int | str, ...]) -> str:

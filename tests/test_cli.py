@@ -142,6 +142,13 @@ def test_a_setting_that_cannot_be_used_is_named(typed, monkeypatch):
     assert "TUNING_FORK_WEB_PORT" in err
 
 
+def test_a_setting_that_does_not_exist_is_named(typed, monkeypatch):
+    monkeypatch.setenv("TUNING_FORK_WEB_SIGNIN", "required")
+    status, _, err = typed("login-link")
+    assert status == 2
+    assert "TUNING_FORK_WEB_SIGNIN" in err
+
+
 def test_runs_need_a_key_and_a_service(typed, monkeypatch):
     status, _, err = typed("runs", "list")
     assert status == 1
