@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from app.engine import model_files, rows
@@ -24,6 +25,8 @@ QUIET = {
 def main(path: str) -> int:
     os.environ.update(QUIET)
     run = Run(Path(path))
+    if run.inputs.device == "cuda":
+        os.environ["CUDA_VISIBLE_DEVICES"] = _one_gpu()
     run.obey_signals()
     try:
         train(run)
@@ -33,9 +36,15 @@ def main(path: str) -> int:
     except CannotTrain as error:
         run.fail(str(error))
     except Exception as error:
-        traceback.print_exc()
+        with suppress(OSError):  # the log may be on a full disk; the verdict may still find room
+            traceback.print_exc()
         run.fail(in_a_sentence(error))
     return 0
+
+
+def _one_gpu() -> str:
+    """The trainers refuse to run where one process sees several."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 
 
 def train(run: Run) -> None:

@@ -8,7 +8,7 @@ import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from app.datasets.formats import Row
-from app.engine.loading import Loaded
+from app.engine.loading import Loaded, trains_in_bf16
 from app.engine.measuring import Answer, measured
 from app.engine.reporting import Run
 from app.engine.rows import conversation
@@ -94,12 +94,13 @@ def _generated(
     padded = [[tokenizer.pad_token_id] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
     mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
     model.eval()
-    out = model.generate(
-        input_ids=torch.tensor(padded, device=model.device),
-        attention_mask=torch.tensor(mask, device=model.device),
-        generation_config=sampling,
-        stopping_criteria=StoppingCriteriaList([_StopsWhenAsked(run)]),
-    )
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=trains_in_bf16(run)):
+        out = model.generate(
+            input_ids=torch.tensor(padded, device=model.device),
+            attention_mask=torch.tensor(mask, device=model.device),
+            generation_config=sampling,
+            stopping_criteria=StoppingCriteriaList([_StopsWhenAsked(run)]),
+        )
     run.stop_if_asked()
     return _read(out[:, longest:].tolist(), tokenizer, end_tokens(loaded))
 

@@ -8,7 +8,7 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memo
 
 
 def in_a_sentence(error: BaseException) -> str:
-    name, said = type(error).__name__, _first_line(error)
+    name, said = type(error).__name__, first_line(error)
     if (
         name == "OutOfMemoryError"
         or any(sign in said.lower() for sign in OUT_OF_MEMORY)
@@ -25,6 +25,6 @@ def in_a_sentence(error: BaseException) -> str:
     return f"The training stopped unexpectedly: {name}: {said or 'no further word'}."
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return redacted(lines[0]).rstrip(".")[:400] if lines else ""

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from app.engine.failures import first_line
 from app.engine.model_files import Found
 from app.engine.reporting import CannotTrain, Run
 from app.protocol import RunState
@@ -36,22 +38,25 @@ def load(run: Run, found: Found) -> Loaded:
     run.enter(RunState.STARTING, f"loading {found.source}")
     torch.set_num_threads(run.inputs.threads)
     disable_progress_bar()
-    tokenizer = _tokenizer(run, found.folder)
-    model = _model(found.folder).to(_device(run))
+    device = _device(run)
+    try:
+        tokenizer, model = _tokenizer(run, found.folder), _model(found.folder)
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        raise CannotTrain(f"The model could not be loaded: {first_line(error)}.") from error
+    if tokenizer.eos_token is None:
+        raise CannotTrain("The model's tokenizer has no end token, so no answer would ever end.")
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         raise CannotTrain(
             f"The tokenizer knows {len(tokenizer)} tokens and the model only "
             f"{model.get_input_embeddings().num_embeddings}; they do not belong together."
         )
-    return Loaded(model, tokenizer, found.source)
+    return Loaded(model.to(device), tokenizer, found.source)
 
 
 def _tokenizer(run: Run, folder: Path) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False, padding_side="left"
     )
-    if tokenizer.eos_token is None:
-        raise CannotTrain("The model's tokenizer has no end token, so no answer would ever end.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.chat_template is None:
@@ -62,10 +67,19 @@ def _tokenizer(run: Run, folder: Path) -> Any:
 
 def _model(folder: Path) -> Any:
     """Weights stay in float32: updates of a small learning rate are lost when added to bfloat16."""
+    try:
+        return _with_attention("sdpa", folder)
+    except ValueError as error:
+        if "scaled_dot_product_attention" not in str(error):
+            raise
+        return _with_attention("eager", folder)
+
+
+def _with_attention(kind: str, folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=torch.float32,
-        attn_implementation="sdpa",
+        attn_implementation=kind,
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=False,
@@ -79,3 +93,8 @@ def _device(run: Run) -> str:
             "or set TUNING_FORK_WORKER_DEVICE=cpu."
         )
     return run.inputs.device
+
+
+def trains_in_bf16(run: Run) -> bool:
+    """Arithmetic, not weights; measured as trained, so that before and after are comparable."""
+    return run.inputs.device == "cuda" and torch.cuda.is_bf16_supported()

@@ -5,11 +5,9 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from app.datasets.formats import Row
 from app.engine.evaluation import evaluate
-from app.engine.loading import Loaded
+from app.engine.loading import Loaded, trains_in_bf16
 from app.engine.model_card import Card
 from app.engine.reporting import Run, Stopped
 from app.engine.watcher import Watcher
@@ -32,7 +30,7 @@ def arguments(run: Run, recipe: SftRecipe | GrpoRecipe, loaded: Loaded) -> dict[
         "max_grad_norm": recipe.max_grad_norm,
         "seed": run.spec.seed,
         "use_cpu": not on_cuda,
-        "bf16": on_cuda and torch.cuda.is_bf16_supported(),
+        "bf16": trains_in_bf16(run),
         "activation_checkpointing": on_cuda and loaded.parameters >= RECOMPUTES_FROM,
         "dataloader_pin_memory": on_cuda,
         "logging_steps": 1,

@@ -17,10 +17,9 @@ SUMMARY = "train_runtime"
 
 
 class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
-    def __init__(self, run: Run, monitor: Monitor, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
+    def __init__(self, run: Run, monitor: Monitor) -> None:
         self._run = run
         self._monitor = monitor
-        self._checkpoint_seconds = checkpoint_seconds
         self._fatal: str | None = None
         recipe = run.spec.recipe
         self._minutes = None if isinstance(recipe, StarterRecipe) else recipe.max_minutes
@@ -56,7 +55,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
         is_late = self._minutes is not None and now - self._began > self._minutes * 60
         if self._run.stop_requested or is_late:
             control.should_training_stop = True
-        elif now - self._saved >= self._checkpoint_seconds and state.global_step < state.max_steps:
+        elif now - self._saved >= CHECKPOINT_SECONDS and state.global_step < state.max_steps:
             self._saved = now
             control.should_save = True
 

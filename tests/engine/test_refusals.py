@@ -93,3 +93,12 @@ def test_one_bad_line_in_the_dataset_is_named(engines, micro_model, tmp_path):
     rows = write_rows(tmp_path / "rows.jsonl", [{"messages": []}])
     ended = engines.run(grpo_recipe(), micro_model, rows, SAYS_E)
     assert "line 1" in ended.end.reason
+
+
+def test_damaged_weights_are_told_in_one_sentence(engines, micro_model, demonstrations, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(micro_model, model)
+    weights = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    ended = engines.run(sft_recipe(), model, demonstrations, NAMES_THE_COLOUR)
+    assert ended.end.reason.startswith("The model could not be loaded: ")

@@ -44,3 +44,14 @@ def test_a_model_from_the_hub_that_cannot_be_reached_is_named(engines, micro_mod
         "The model somebody/something could not be fetched: the hub cannot be reached from this worker "
         "and the model is not in its cache."
     )
+
+
+def test_checkpoints_are_told_and_make_room_for_the_model(engines, micro_model, demonstrations):
+    run_dir = engines.prepare(
+        sft_recipe(max_demonstrations=48, epochs=1), micro_model, demonstrations, NAMES_THE_COLOUR
+    )
+    ended = engines.wait(run_dir, engines.start(run_dir, "tests.engine.saves_every_step"))
+    assert ended.end.state.value == "succeeded", ended.end
+    assert [checkpoint.step for checkpoint in ended.happenings("checkpoint")] == [1, 2]
+    assert run_dir.model_dir.exists()
+    assert not run_dir.trainer_dir.exists()
