@@ -126,7 +126,7 @@ def words(run: Run) -> str:
 
 
 def standing(session: Session, run: Run) -> Standing:
-    recent = _reports(session, run, "metric", newest=RECENT_STEPS)
+    recent = [] if run.state.is_over else _reports(session, run, "metric", newest=RECENT_STEPS)
     return Standing(**_standing(session, run, recent))
 
 
@@ -232,6 +232,8 @@ def _phase(session: Session, run: Run) -> Phase | None:
 
 
 def _elapsed(session: Session, run: Run) -> float | None:
+    if run.started_at and run.ended_at:
+        return max(0.0, (run.ended_at - run.started_at).total_seconds())
     starts = (r for r in _reports(session, run, "state") if _is_start(r))
     first = next(starts, None)
     last = session.get(Report, (run.id, run.last_seq)) if run.last_seq else None
