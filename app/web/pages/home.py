@@ -33,7 +33,8 @@ def home(request: Request, rulebook: RulebookDep, session: SessionDep) -> Respon
     over = list(
         session.scalars(select(Run).where(Run.state.in_(_OVER)).order_by(Run.ended_at.desc()).limit(20))
     )
-    results = [run for run in over if run.kind != "starter"][:SHOWN]
+    ended = [run for run in over if run.kind != "starter"]
+    results = ended[:SHOWN]
     return render(
         request,
         "home.html",
@@ -43,21 +44,21 @@ def home(request: Request, rulebook: RulebookDep, session: SessionDep) -> Respon
         active=lines(session, [run for run in active if run.kind != "starter"]),
         results=lines(session, results),
         shares={run.id: held_out_share(session, run) for run in results},
-        alerts=alerts(session, active, results),
+        alerts=alerts(session, active, ended),
         starter=starter_run(session),
         nothing_yet=not assessments and not results and all(run.kind == "starter" for run in active),
     )
 
 
-def alerts(session: Session, active: Sequence[Run], results: Sequence[Run]) -> list[Alert]:
+def alerts(session: Session, active: Sequence[Run], ended: Sequence[Run]) -> list[Alert]:
     """What asks for somebody's attention: recent failures, and findings of runs that still go on."""
     failed = [
         Alert(run, run.detail or "It failed without saying why.")
-        for run in results
+        for run in ended
         if run.state == RunState.FAILED
     ]
     findings = [Alert(run, what.sentence) for run in active for what in _findings(session, run)[-1:]]
-    return findings + failed
+    return [*findings, *failed][:SHOWN]
 
 
 def _findings(session: Session, run: Run) -> list[HealthEvent]:

@@ -3,6 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.runs.scenes import grpo, sft
+
 pytestmark = pytest.mark.browser
 
 
@@ -13,12 +15,18 @@ def test_an_empty_home_teaches_three_steps(browse, own_workshop):
         expect(page.get_by_role("heading", name=step, exact=True)).to_be_visible()
 
 
-def test_home_lists_what_trains_what_failed_and_what_came_out(browse, workshop, plan, failed, live):
+def test_home_lists_what_trains_what_failed_and_what_came_out(browse, workshop):
+    came_out, broke = workshop.launch(sft("Came out")), workshop.launch(grpo("Broke failing", steps=6))
+    for run_id in (*came_out, *broke):
+        workshop.until_over(run_id)
+    trains = workshop.launch(grpo("Trains slow", steps=300))
+    workshop.until_training(*trains)
     page = browse(base_url=workshop.address)
     page.goto("/home")
-    expect(page.get_by_role("region", name="Runs that are not over")).to_contain_text("Appeals slow")
+    expect(page.get_by_role("region", name="Runs that are not over")).to_contain_text("Trains slow")
     expect(page.get_by_role("region", name="Needs attention")).to_contain_text("The loss was not a number")
-    expect(page.get_by_role("region", name="Recent runs")).to_contain_text("Legal reasoning, GRPO")
+    expect(page.get_by_role("region", name="Recent runs")).to_contain_text("Came out")
+    workshop.clear(*trains)
 
 
 def test_runs_are_filtered_by_state_and_method(browse, workshop, plan, failed):

@@ -183,7 +183,7 @@ def test_a_lost_connection_is_said_and_nothing_is_missing_when_it_is_back(browse
     assert points(page) == int(steps[1])
 
 
-NUMBERS = (0, 1, 0.5, 0.055, 0.9999, 12.345, 123.4, 1234.5, 0.0004, 2.5e-7, -0.25, 3.14159, 64)
+NUMBERS = (0, 1, 0.5, 0.055, 0.9999, 12.347, 123.4, 1234.6, 0.0004, 2.5e-7, -0.25, 3.14159, 64)
 
 
 def test_page_and_script_write_numbers_alike(browse, workshop):
