@@ -201,7 +201,7 @@ def _lean_band(rulebook: Rulebook, score: Score, verdict: Verdict, near: float) 
     ahead = near if towards_grpo else 1 - near
     size, bands = abs(verdict.lean), rulebook.decision.bands
     if size < rulebook.decision.tie:
-        return "too_close", f"A lean of {signed(verdict.lean)} is a tie, and a tie goes to SFT."
+        return "too_close", f"A lean of {signed(verdict.lean)} counts as a tie, and a tie goes to SFT."
     by_size = (size >= bands.moderate.lean) + (size >= bands.strong.lean)
     by_weights = (ahead >= bands.moderate.acceptability) + (ahead >= bands.strong.acceptability)
     method = leaning(verdict.lean)
@@ -339,16 +339,21 @@ class _Words:
             other: TrainingMethod = "sft" if verdict.method == "grpo" else "grpo"
             return f"{lead}: {NAMES[other]} cannot run, because {self._clause(BLOCKS[other])}."
         if verdict.decided_by == "tie":
-            return f"{lead}: the answers balance out, and SFT is cheaper and easier to undo."
+            why = "the answers balance out" if self.pro or self.contra else "nothing decides yet"
+            return f"{lead}: {why}, and SFT is cheaper and easier to undo."
         return f"{lead}: {_and(self.pro[:2])}."
 
     def reason(self) -> str:
         verdict = self.verdict
-        leans = f"The answers lean towards {NAMES[leaning(verdict.lean)]} by {signed(verdict.lean)}"
-        if verdict.decided_by == "tie":
-            leans = f"The lean of {signed(verdict.lean)} is a tie"
-        sentences = [f"{leans}, mainly because {_and(self.pro[:3])}." if self.pro else f"{leans}."]
-        if self.contra:
+        if not verdict.lean:
+            leans = "The answers do not lean either way"
+        elif verdict.decided_by == "tie":
+            leans = f"The answers lean so little ({signed(verdict.lean)}) that it counts as a tie"
+        else:
+            leans = f"The answers lean towards {NAMES[leaning(verdict.lean)]} by {abs(verdict.lean):.2f}"
+        because = self.pro[:3] if verdict.lean else []
+        sentences = [f"{leans}, mainly because {_and(because)}." if because else f"{leans}."]
+        if self.contra and verdict.lean:
             sentences.append(f"Against it: {_and(self.contra[:2])}.")
         if verdict.decided_by == "gate":
             sentences.insert(0, self._gate_sentence())

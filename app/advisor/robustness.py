@@ -335,7 +335,9 @@ def percent(share: float) -> str:
 
 
 def signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+    """With a sign, except where two decimals leave nothing of it."""
+    shown = f"{value:+.2f}"
+    return "0.00" if shown[1:] == "0.00" else shown.replace("-", "−")
 
 
 def _listed(names: Sequence[str]) -> str:
