@@ -102,7 +102,9 @@ def launch(
 
 
 def _launched_before(session: Session, planned: list[tuple[UUID, RunSpec]]) -> list[Run]:
-    known = [run for run_id, _ in planned if (run := session.get(Run, run_id))]
+    # One statement sees one moment: asked one by one, a launch that commits in between would seem half there.
+    wanted = select(Run).where(Run.id.in_([run_id for run_id, _ in planned])).order_by(Run.stage)
+    known = list(session.scalars(wanted))
     if not known:
         return []
     if [(run.id, run.spec) for run in known] != planned:
