@@ -52,7 +52,7 @@ async def advise(request: Request) -> Response:
         parts.limiter.take(request.client.host if request.client else "unknown")
     project = parts.rulebook.read(vars(await _body(request)))
     advice = recommend(project, parts.rulebook, included(request.query_params.get("include", "")))
-    return Response(to_json(advice), media_type="application/json")
+    return Response(parts.rulebook.to_json(advice), media_type="application/json")
 
 
 async def _body(request: Request) -> AdviceRequest:
@@ -79,9 +79,6 @@ def included(include: str) -> frozenset[str]:
         )
     return asked
 
-
-to_json = Recommendation.__pydantic_serializer__.to_json
-"""Straight to bytes: no dictionary in between."""
 
 DOCUMENTATION: dict[str, Any] = {
     "methods": ["POST"],
