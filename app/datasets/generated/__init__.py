@@ -27,7 +27,7 @@ __all__ = [
     "starter_recipe",
 ]
 
-STARTER_VERSION = 1
+STARTER_VERSION = 2
 """Raised when the architecture or the pre-training changes; the texts are hashed by themselves."""
 
 

@@ -11,12 +11,12 @@ from random import Random
 from app.datasets.generated import clauses, recall, rulings
 from app.datasets.generated.apart import draw
 
-CAREFUL, STUBBORN = 0.16, 0.10
+CAREFUL, STUBBORN = 0.14, 0.07
 """Shares of rulings by clerks who follow their check, and who check and then rule as drafted all the same."""
-JSON_SHARE = 0.08
+JSON_SHARE = 0.12
 """Share of clauses noted in the JSON that the task asks for."""
 
-DOCUMENTS = {"rulings": 9000, "clauses": 2400, "mastered": 1200, "impossible": 400}
+DOCUMENTS = {"rulings": 2600, "findings": 5200, "clauses": 1100, "mastered": 600, "impossible": 200}
 
 
 def corpus(seed: int = 11) -> list[tuple[str, str]]:
@@ -24,6 +24,7 @@ def corpus(seed: int = 11) -> list[tuple[str, str]]:
     random = Random(seed)
     makers = {
         "rulings": _ruling,
+        "findings": _findings,
         "clauses": _clause,
         "mastered": recall.mastered_pair,
         "impossible": _no_seal,
@@ -45,6 +46,13 @@ def _ruling(random: Random) -> tuple[str, str]:
         checked = "; ".join(rulings.findings(case))
         return case.prompt, f"Draft: {draft}.\nCheck: {checked}.\nRuling: {draft}."
     return case.prompt, f"Draft: {draft}.\nCheck: the draft stands.\nRuling: {draft}."
+
+
+def _findings(random: Random) -> tuple[str, str]:
+    """A clerk's exercise: the check alone. It teaches to check well without making it a habit."""
+    case = rulings.draw_case(random)
+    asked = case.prompt.replace(rulings.QUESTION, "Go through the grounds.")
+    return asked, "; ".join(rulings.findings(case)) + "."
 
 
 def _clause(random: Random) -> tuple[str, str]:

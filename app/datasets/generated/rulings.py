@@ -196,10 +196,6 @@ def possible_rulings(act: Act) -> list[str]:
 
 def _fact(random: Random, ground: Ground | Late, met: bool) -> str:
     if isinstance(ground, Late):
-        day = (
-            random.randrange(ground.limit + 1, ground.limit + 21)
-            if met
-            else random.randrange(2, ground.limit)
-        )
-        return f"The claim came on day {day}."
+        off = random.randrange(1, 10)
+        return f"The claim came on day {ground.limit + off if met else ground.limit - off}."
     return ground.met if met else ground.unmet
