@@ -1,6 +1,7 @@
 """How both services are served: one process, h11, and no connection that may dawdle for ever."""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -116,6 +117,9 @@ def serve(
     )
     # uvicorn raises the signal again when it is done; by default that would end the process unclean.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What start-up made stays for good; a collection in the middle of a request need not walk it.
+    gc.collect()
+    gc.freeze()
     try:
         Server(config, on_stop).run(sockets=[listener])
     except KeyboardInterrupt:

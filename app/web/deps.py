@@ -82,8 +82,10 @@ def session(request: Request, database: DatabaseDep) -> Iterator[Session]:
 SessionDep = Annotated[Session, Depends(session, scope="function")]
 
 
-def assessment(assessment_id: UUID, session: SessionDep) -> Assessment:
-    found = session.get(Assessment, assessment_id)
+def assessment(assessment_id: UUID, request: Request, session: SessionDep) -> Assessment:
+    """Locked while it changes: two tabs that answer or freeze at the same moment take turns."""
+    changes = request.method not in ("GET", "HEAD")
+    found = session.get(Assessment, assessment_id, with_for_update=changes)
     if found is None:
         raise NotFound("There is no assessment here: it may have been deleted.")
     return found
