@@ -132,6 +132,9 @@ def _loss_stands(series: Series) -> str | None:
 MASTERED = 0.9
 """Mean reward at which groups agree because there is little left to learn."""
 
+UNTOUCHED = 2
+"""The first steps' answers come from the model before, or nearly before, its first update."""
+
 LEARNT = 0.1
 """Rise of the mean reward since the start that shows the run at work, whatever else it does."""
 
@@ -156,7 +159,7 @@ def _never_any_signal(series: Series) -> str | None:
 
 def _dead_groups(series: Series) -> str | None:
     dead, rewards = series.last("frac_reward_zero_std", 10), series.last("reward", 10)
-    if not dead or not rewards or min(dead) <= 0.8:
+    if not dead or not rewards or min(dead) <= 0.8 or _has_fallen(series):
         return None
     if fmean(rewards) >= MASTERED or (_gain(series) or 0.0) >= LEARNT:
         return None
@@ -165,6 +168,24 @@ def _dead_groups(series: Series) -> str | None:
         f"(mean reward {fmean(rewards):.2f}), so most of the work teaches nothing. Use prompts of medium "
         "difficulty, or more completions a group."
     )
+
+
+def _signal_lost(series: Series) -> str | None:
+    """Without differences every gradient is nil, so a model that broke stays broken."""
+    dead = series.last("frac_reward_zero_std", 10)
+    if not dead or min(dead) < 1.0 or not _has_fallen(series):
+        return None
+    start, now = fmean(series.first("reward", UNTOUCHED)), fmean(series.last("reward", 10))
+    return (
+        f"The model broke: its mean reward fell from {start:.2f} to {now:.2f}, and for 10 steps no group's "
+        "answers differed in score, so it can no longer learn. Start again with a learning rate at "
+        "least three times lower."
+    )
+
+
+def _has_fallen(series: Series) -> bool:
+    start, now = series.first("reward", UNTOUCHED), series.last("reward", 10)
+    return bool(now) and fmean(start) >= 0.05 and fmean(now) < fmean(start) / 2
 
 
 def _entropy_collapses(series: Series) -> str | None:
@@ -182,26 +203,32 @@ def _entropy_collapses(series: Series) -> str | None:
 
 
 def _truncation(series: Series) -> str | None:
-    start, now = series.first("completions/clipped_ratio", 10), series.last("completions/clipped_ratio", 10)
-    if not now or fmean(now) <= 0.5 or (len(start) < 10):
+    start, now = _clipped(series)
+    if now <= 0.5 or start <= 0.25:
         return None
     return (
-        f"{fmean(now):.0%} of the answers are cut off at the length limit, so they are graded unfinished. "
+        f"{now:.0%} of the answers are cut off at the length limit, so they are graded unfinished. "
         "Raise max_completion_length, or warm the model up on shorter demonstrations."
     )
 
 
 def _truncation_grows(series: Series) -> str | None:
-    name = "completions/clipped_ratio"
-    if len(series.all(name)) < 20:
-        return None
-    start, now = fmean(series.first(name, 10)), fmean(series.last(name, 10))
-    if now < start + 0.2:
+    start, now = _clipped(series)
+    if now < start + 0.25:
         return None
     return (
         f"The share of answers cut off at the length limit grew from {start:.0%} to {now:.0%}: the model has "
-        "begun to ramble. Lower the learning rate or raise max_completion_length."
+        "begun to ramble. Lower the learning rate; if the longer answers are good ones, raise "
+        "max_completion_length."
     )
+
+
+def _clipped(series: Series) -> tuple[float, float]:
+    """At the start and over the last five of at least ten steps."""
+    name = "completions/clipped_ratio"
+    if len(series.all(name)) < 10:
+        return 0.0, 0.0
+    return fmean(series.first(name, UNTOUCHED)), fmean(series.last(name, 5))
 
 
 def _length_collapses(series: Series) -> str | None:
@@ -296,6 +323,7 @@ SFT_RULES = (
 GRPO_RULES = (
     *BOTH_RULES,
     Rule("never_any_signal", "stop", "axolotl's training stability guide", _never_any_signal),
+    Rule("signal_lost", "stop", OUR_RULE, _signal_lost),
     Rule("dead_groups", "warn", "axolotl's training stability guide", _dead_groups),
     Rule("entropy_collapses", "warn", "Cui et al. 2025: a fall alone is normal", _entropy_collapses),
     Rule("truncation", "warn", "axolotl's training stability guide", _truncation),

@@ -83,6 +83,15 @@ def test_one_group_that_differed_keeps_the_run_alive():
     assert found["dead_groups"][:2] == ("warn", 10)
 
 
+def test_a_model_that_broke_is_stopped_and_not_told_to_change_its_prompts():
+    found = findings(
+        GRPO_RULES, frac_reward_zero_std=[0.3] * 3 + [1.0] * 12, reward=[0.3, 0.3, 0.1] + [0.0] * 12
+    )
+    assert found["signal_lost"][:2] == ("stop", 13)
+    assert "fell from 0.30 to 0.00" in found["signal_lost"][2]
+    assert "dead_groups" not in found
+
+
 def test_groups_that_agree_because_the_task_is_learnt_are_healthy():
     dead, rewards = falling(0.2, 1.0, 60), falling(0.3, 0.99, 60)
     assert not findings(GRPO_RULES, frac_reward_zero_std=dead, reward=rewards)
