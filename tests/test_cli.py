@@ -238,6 +238,8 @@ def start(tmp_path: Path, environment: Path, monkeypatch: pytest.MonkeyPatch) ->
             up.process.kill()
             up.process.wait()
     eventually(lambda: not workers(environment), "the last worker's end")
+    for engine in engines(environment):
+        engine.kill()
 
 
 def free_port() -> int:
@@ -246,6 +248,16 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def engines(data_dir: Path) -> list[psutil.Process]:
+    """They outlive the services, as they should; a test's must not outlive the test."""
+    runs = f"{data_dir}/runs/"
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(word.startswith(runs) for word in process.info["cmdline"] or [])
+    ]
 
 
 def workers(data_dir: Path) -> list[psutil.Process]:
