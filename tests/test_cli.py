@@ -372,3 +372,45 @@ def test_a_taken_port_is_named_with_its_setting(typed, monkeypatch):
     assert status == 1
     assert str(port) in err
     assert "TUNING_FORK_WEB_PORT" in " ".join(err.split())
+
+
+def readme_example(site: str) -> str:
+    """The README's REST block as printed, but for the port."""
+    block = re.search(r"<!-- rest:.*?```bash\n(.*?)```", Path("README.md").read_text(), re.DOTALL)[1]
+    assert "http://127.0.0.1:8000" in block
+    return f"set -eu\n{block.replace('http://127.0.0.1:8000', site)}"
+
+
+def test_the_readmes_rest_example_runs_as_printed(start, environment, tmp_path):
+    site = re.search(r"http://127\.0\.0\.1:\d+", start().until("Ctrl-C"))[0]
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    (folder / ".venv").symlink_to(Path(sys.prefix), target_is_directory=True)
+    done = subprocess.run(
+        ["bash", "-c", readme_example(site)], cwd=folder, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    headline, reason, state, _ = done.stdout.splitlines()
+    assert headline.startswith("Train with GRPO after a short SFT warm start")
+    assert "GRPO" in reason
+    assert state == "succeeded"
+    assert (folder / "model.zip").read_bytes().startswith(b"PK")
+
+
+@pytest.mark.full
+@pytest.mark.engine
+@pytest.mark.timeout(2400)
+def test_the_readmes_rest_example_trains_a_model_that_is_measurably_better(
+    start, environment, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TUNING_FORK_WORKER_ENGINE_MODULE", "app.engine")
+    site = re.search(r"http://127\.0\.0\.1:\d+", start().until("Ctrl-C"))[0]
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    (folder / ".venv").symlink_to(Path(sys.prefix), target_is_directory=True)
+    command = ["bash", "-c", readme_example(site)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=2300)
+    assert done.returncode == 0, done.stderr
+    comparison = json.loads(done.stdout.splitlines()[-1])
+    assert comparison["sampled_gain"] > 0
+    assert comparison["sampled_p"] < 0.05
