@@ -14,6 +14,10 @@ from sqlalchemy import text
 
 from app.database import Base, Database
 
+# Fixtures are found by name, so importing them is using them. Playwright allows one Chromium a process,
+# which is why it is everybody's.
+from tests.browser.served import chromium, serve  # noqa: F401
+
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

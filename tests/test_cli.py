@@ -130,6 +130,25 @@ def test_a_key_is_made_shown_once_listed_and_revoked(typed):
     assert typed("key", "revoke", "nosuchid")[0] == 1
 
 
+@pytest.mark.parametrize("days", ["nan", "inf", "-1", "0", "1e300"])
+def test_a_key_that_cannot_be_valid_so_long_is_not_made(typed, days):
+    status, out, err = typed("key", "create", "my script", "--days", days)
+    assert (status, out) == (2, "")
+    assert "--days" in err
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\x07b", "x" * 121])
+def test_a_key_has_a_name_that_can_be_read(typed, name):
+    status, out, err = typed("key", "create", name)
+    assert (status, out) == (2, "")
+    assert "NAME" in err
+
+
+def test_a_name_in_brackets_is_shown_as_it_is(typed):
+    assert typed("key", "create", "[/red] job")[0] == 0
+    assert "[/red] job" in typed("key", "list")[1]
+
+
 def test_a_login_link_carries_its_token_where_no_log_sees_it(typed):
     _, out, _ = typed("login-link")
     assert re.fullmatch(r"http://127\.0\.0\.1:8000/login#token=[\w-]{43}\n", out)
@@ -158,6 +177,22 @@ def test_runs_need_a_key_and_a_service(typed, monkeypatch):
     status, _, err = typed("runs", "list")
     assert status == 1
     assert "http://127.0.0.1:9" in err
+
+
+@pytest.mark.parametrize("key", ["k\u00e9y", "two\nlines"])
+def test_what_cannot_be_a_key_is_told_in_words(typed, monkeypatch, key):
+    monkeypatch.setenv("TUNING_FORK_KEY", key)
+    status, _, err = typed("runs", "list")
+    assert status == 1
+    assert "TUNING_FORK_KEY is not an API key" in err
+
+
+@pytest.mark.parametrize("run_id", ["nope", "../worker"])
+def test_what_cannot_be_a_run_is_told_in_words(typed, monkeypatch, run_id):
+    monkeypatch.setenv("TUNING_FORK_KEY", "tf_x")
+    status, _, err = typed("runs", "show", run_id)
+    assert status == 2
+    assert "UUID" in err
 
 
 def test_migrating_an_older_database_keeps_a_copy(typed, environment):

@@ -76,13 +76,14 @@ async def live_events(parts: Parts, run_id: UUID, after: int) -> AsyncIterator[b
 
 
 def _look(parts: Parts, run_id: UUID, after: int) -> Tick:
+    """Events first: a verdict that arrives in between is then told by the next look, not by both."""
     parts.sweep.look(run_id)
+    events = recorded(parts.database, run_id, after, BATCH)
     with parts.database.reading() as session:
         run = session.get(Run, run_id)
         if run is None:
             return Tick(gone=True)
-        found = runs.standing(session, run)
-    return Tick(events=recorded(parts.database, run_id, after, BATCH), standing=found)
+        return Tick(events=events, standing=runs.standing(session, run))
 
 
 def _is_told(standing: runs.Standing, after: int) -> bool:

@@ -9,15 +9,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-# Fixtures are found by name, so importing them is using them.
-from tests.browser.conftest import chromium, serve  # noqa: F401
 from tests.browser.runs.conftest import Workshop, open_workshop
 
 LONGEST_PROMPT = 1024
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[Workshop]:  # noqa: F811 - a fixture
+def product(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[Workshop]:
     """With a micro model in the worker's models folder: it answers at once and knows nothing."""
     folder: Path = tmp_path_factory.mktemp("product")
     model = folder / "worker" / "models" / "micro"
@@ -31,7 +29,7 @@ def product(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[Workshop]:  #
 
 
 @pytest.fixture(scope="module")
-def product_with_starter(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[Workshop]:  # noqa: F811
+def product_with_starter(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[Workshop]:
     folder: Path = tmp_path_factory.mktemp("product-with-starter")
     yield from open_workshop(
         folder, _migrated_sqlite, serve, engine_module="app.engine", prepare_starter=True
@@ -39,7 +37,7 @@ def product_with_starter(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[
 
 
 @pytest.fixture
-def browser_page(chromium: Browser) -> Iterator[Page]:  # noqa: F811 - a fixture
+def browser_page(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context()
     context.set_default_timeout(20_000)
     yield context.new_page()

@@ -16,7 +16,9 @@ def test_first_answers_and_freezes_that_come_together_all_succeed_and_leave_one_
     client = client_of(on_both)
     address = f"/api/v1/assessments/{client.post('/api/v1/assessments', json={'name': 'Legal'}).json()['id']}"
     with ThreadPoolExecutor(8) as tabs:
-        answered = list(tabs.map(lambda _: client.put(f"{address}/answers/O1", json="self_correction"), range(8)))
+        answered = list(
+            tabs.map(lambda _: client.put(f"{address}/answers/O1", json="self_correction"), range(8))
+        )
         frozen = list(tabs.map(lambda _: client.post(f"{address}/recommendation"), range(8)))
     assert {answer.status_code for answer in answered} == {200}
     assert {answer.status_code for answer in frozen} <= {200, 201}
