@@ -8,8 +8,9 @@ from io import TextIOWrapper
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import select
 
@@ -18,14 +19,20 @@ from app.cli_advice import advise, template
 from app.cli_runs import runs
 from app.database import Database
 from app.errors import InvalidInput, Malformed, Problem, TuningForkError
+from app.http_json import problems_of
 from app.http_server import listen, serve
 from app.main import check_access, create_app
 from app.models import ApiKey
+from app.protocol import Name
 from app.settings import WebSettings, WorkerSettings
 from app.up import greet, login_link, prepare_data_dir, prepare_database, stop_when_input_ends, up
 from app.web import security
 
 BAD_INPUT = 2
+
+MOST_DAYS = 36_500
+"""For which a key can be made valid."""
+DAYS = f"give a number above 0, and {MOST_DAYS:,} at most"
 
 out = Console()
 complaints = Console(stderr=True)
@@ -115,10 +122,21 @@ def create_key(
 ) -> None:
     """Make a key and print it, this once."""
     settings = WebSettings()
+    name, valid = _key_name(name), settings.api_key_days if days is None else days
+    if not 0 < valid <= MOST_DAYS:
+        raise InvalidInput("The key cannot be made.", (Problem(where="--days", what=DAYS),))
     with _database(settings) as database, database.writing() as session, session.begin():
-        _, key = security.new_key(session, name, days or settings.api_key_days)
+        _, key = security.new_key(session, name, valid)
     complaints.print("Keep this key; it is not shown again. Send it as `Authorization: Bearer …`.")
     sys.stdout.write(f"{key}\n")
+
+
+def _key_name(given: str) -> str:
+    try:
+        return TypeAdapter(Name).validate_python(given)
+    except ValidationError as error:
+        problems = tuple(Problem(where="NAME", what=problem.what) for problem in problems_of(error.errors()))
+        raise InvalidInput("The key cannot be made.", problems) from None
 
 
 @keys.command("list")
@@ -129,7 +147,7 @@ def list_keys() -> None:
         for key in session.scalars(select(ApiKey).order_by(ApiKey.created_at)):
             used = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
             made, expires = f"{key.created_at:%Y-%m-%d}", f"{key.expires_at:%Y-%m-%d}"
-            table.add_row(key.id, key.name, made, expires, used, security.state_of(key))
+            table.add_row(key.id, escape(key.name), made, expires, used, security.state_of(key))
     out.print(table)
 
 
@@ -164,7 +182,8 @@ def cli(arguments: list[str] | None = None) -> None:
         _refuse_unknown_variables()
         commands(arguments)
     except TuningForkError as error:
-        _complain(error.sentence, ((problem.where, problem.what) for problem in error.problems))
+        untold = (problem for problem in error.problems if problem.what not in error.sentence)
+        _complain(error.sentence, ((problem.where, problem.what) for problem in untold))
         sys.exit(BAD_INPUT if isinstance(error, InvalidInput | Malformed) else 1)
     except ValidationError as error:
         told = error.errors(include_input=False, include_context=False)

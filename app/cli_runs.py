@@ -4,9 +4,11 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from app.errors import Malformed
@@ -22,7 +24,7 @@ runs = typer.Typer(
 )
 out = Console()
 
-RunId = Annotated[str, typer.Argument(metavar="ID", help="The run's id.")]
+RunId = Annotated[UUID, typer.Argument(metavar="ID", help="The run's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's own answer.")]
 
 
@@ -33,9 +35,15 @@ def list_runs(limit: Annotated[int, typer.Option(min=1, max=200)] = 50, as_json:
     if as_json:
         _print_json(page)
         return
-    table = Table(Column("id", no_wrap=True, min_width=36), "name", "kind", "state", "step")
+    table = Table(
+        Column("id", no_wrap=True, min_width=36),
+        "name",
+        "kind",
+        Column("state", no_wrap=True),
+        Column("step", no_wrap=True),
+    )
     for run in page["items"]:
-        table.add_row(run["id"], run["name"], run["kind"], run["words"], _steps(run))
+        table.add_row(run["id"], escape(run["name"]), run["kind"], run["words"], _steps(run))
     out.print(table)
 
 
@@ -46,7 +54,7 @@ def show_run(run_id: RunId, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(run)
         return
-    out.print(f"[bold]{run['name']}[/] ({run['kind']}): {run['words']}", highlight=False)
+    out.print(f"[bold]{escape(run['name'])}[/] ({run['kind']}): {run['words']}", highlight=False)
     if run["detail"]:
         out.print(run["detail"], markup=False, highlight=False)
     out.print(f"Step {_steps(run)}")

@@ -13,6 +13,15 @@ from app.strict_json import strict_loads
 
 MOST_PROBLEMS = 200
 
+PLAINER = {
+    "missing": "is missing; add it",
+    "extra_forbidden": "there is no such field; leave it out",
+    "dict_type": "must be a JSON object",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+}
+"""Where the framework's complaint speaks of Python rather than of what was sent."""
+
 
 class StrictRoute(APIRoute):
     """A route whose JSON body has passed `strict_loads` before the framework sees it."""
@@ -87,5 +96,9 @@ def _printable(part: Any) -> str:
 def _what(complaint: Any) -> str:
     if complaint["type"] == "union_tag_invalid":
         return f"{complaint['ctx']['discriminator']} must be one of {complaint['ctx']['expected_tags']}"
+    if complaint["type"] == "union_tag_not_found":
+        return f"must be an object with the field {complaint['ctx']['discriminator']}"
+    if complaint["type"] in PLAINER:
+        return PLAINER[complaint["type"]]
     said = str(complaint["msg"]).removeprefix("Value error, ")
     return said.encode("utf-8", "replace").decode()[:500]

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -20,6 +21,8 @@ class Remote:
         given = key or os.environ.get("TUNING_FORK_KEY", "")
         if not given:
             raise NotSignedIn("Set TUNING_FORK_KEY to an API key; `tuning-fork key create NAME` makes one.")
+        if not (given.isascii() and given.isprintable()):
+            raise NotSignedIn("TUNING_FORK_KEY is not an API key; `tuning-fork key create NAME` makes one.")
         self._headers = {"Authorization": f"Bearer {given}"}
 
     def _open(self, timeout: httpx.Timeout) -> httpx.Client:
@@ -31,13 +34,18 @@ class Remote:
         try:
             with self._open(QUICK) as http:
                 answer = http.request(method, path, **more)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(f"Nothing answers at {self.url}; is `tuning-fork up` running there?") from error
         if answer.is_error:
             raise _refusal(answer)
-        return answer.json() if answer.content else None
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            raise Unavailable(
+                f"What answers at {self.url} is not Tuning Fork; set TUNING_FORK_URL to its address."
+            ) from None
 
-    def follow(self, run_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def follow(self, run_id: UUID) -> Iterator[tuple[str, dict[str, Any]]]:
         """Events of a run by name until its end; a lost connection is taken up where it broke."""
         after, ended = "0", False
         while not ended:
@@ -46,7 +54,7 @@ class Remote:
                 ended = event == "end"
                 yield event, content
 
-    def _stream(self, run_id: str, after: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    def _stream(self, run_id: UUID, after: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": after}
         try:
             with (
@@ -59,7 +67,7 @@ class Remote:
                 yield from _messages(answer.iter_lines())
         except httpx.ReadError:
             return
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(f"Nothing answers at {self.url}; is `tuning-fork up` running there?") from error
 
 

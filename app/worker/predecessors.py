@@ -25,7 +25,7 @@ def predecessor_of(run: FollowedRun, runs: Mapping[UUID, FollowedRun]) -> Follow
         found, title = (attempts[-1] if attempts else None), "the starter model"
     elif run.spec.starts_from:
         found = runs.get(run.spec.starts_from)
-        title = f"the run it starts from, “{found.spec.name}”" if found else "the run it starts from"
+        title = f"the run it starts from, “{found.spec.name}”," if found else "the run it starts from"
     else:
         return None
     if found is None:
@@ -35,7 +35,7 @@ def predecessor_of(run: FollowedRun, runs: Mapping[UUID, FollowedRun]) -> Follow
 
 def _finished(found: FollowedRun, title: str) -> FollowedRun:
     if found.end is None:
-        raise Blocked(f"Waits for {title}.")
+        raise Blocked(f"Waits for {title.removesuffix(',')}.")
     if found.end.state is RunState.CANCELLED:
         raise CannotStart(f"Not started, because {title} was cancelled.")
     if found.end.state is RunState.FAILED:

@@ -190,6 +190,20 @@ def test_idempotency_keys_are_short_and_plain(api, key):
     assert answer.status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("body", "where", "said"),
+    [
+        ([], "run", "must be a JSON object"),
+        ({}, "run.model", "is missing; add it"),
+        (SPEC | {"zzz": 1}, "run.zzz", "there is no such field; leave it out"),
+        (SPEC | {"recipe": {}}, "run.recipe", "must be an object with the field 'kind'"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_told_without_the_frameworks_words(api, body, where, said):
+    problems = api.post("/api/v1/runs", json=body).json()["problems"]
+    assert {"where": where, "what": said} in problems
+
+
 PATHS = [
     "/api/v1/runs/..%2f..%2fetc%2fpasswd",
     "/api/v1/runs/%00",

@@ -106,7 +106,7 @@ def test_a_waiting_run_fails_with_the_reason_when_its_predecessor_is_cancelled(c
         status = client.get(f"/runs/{second}").json()
         return status if status["state"] == "failed" else None
 
-    assert "“warm start” was cancelled" in eventually(failed)["detail"]
+    assert "“warm start”, was cancelled" in eventually(failed)["detail"]
 
 
 def test_a_waiting_run_is_cancelled_at_once(client, spec):
