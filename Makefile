@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-all check format chromium migration clean
+.PHONY: help up test test-all check calibrate format chromium migration clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -26,6 +26,9 @@ check: .venv/installed-dev ## Format, lint, types, import contracts, migrations 
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	  export TUNING_FORK_WEB_DATABASE_URL="sqlite:///$$folder/check.db" && \
 	  $(BIN)/alembic upgrade head && $(BIN)/alembic check
+
+calibrate: .venv/installed ## Hold the advice against forty published projects, beside three simpler rules
+	@$(BIN)/python benchmarks/calibration.py
 
 format: .venv/installed-dev ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix --exit-zero --quiet .

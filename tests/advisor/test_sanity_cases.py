@@ -235,3 +235,11 @@ def test_nothing_answered_is_a_tie_that_goes_to_sft_with_a_question_to_begin_wit
     assert (advice.method, advice.decided_by, advice.band) == ("sft", "tie", "too_close")
     assert advice.coverage.unknown == advice.coverage.total == 22
     assert advice.next_question is not None
+
+
+@pytest.mark.parametrize("maker", [{}, {"D2": "not_applicable"}, {"D2": "expert_verified"}])
+def test_sft_is_not_ready_without_demonstrations_whoever_could_make_them(advise, maker):
+    """Vendors take no fewer than ten."""
+    advice = advise({"O1": "tone_or_voice", "D1": "under_10", "D3": "cannot"} | maker)
+    assert (advice.method, advice.readiness) == ("sft", "fix_first")
+    assert "SG1" in {gate.id for gate in advice.blockers}
