@@ -56,7 +56,7 @@ CASES = [
         ("G4", "'dead_group'"),
     ),
     ("gates.toml", 'id = "G2"', 'id = "G1"', ("gates.G1", "twice")),
-    ("decision.toml", 'version = "1.1.0"', 'version = "1"', ("version", "pattern")),
+    ("decision.toml", 'version = "1.2.0"', 'version = "1"', ("version", "pattern")),
     ("decision.toml", "tie = 0.05", "tie = -1", ("tie", "greater than")),
     ("decision.toml", 'questions = ["O1"', 'questions = ["O11"', ("interactions.I1.questions", "'O11'")),
     ("plan.toml", 'stages = ["sft"]', 'stages = ["stf"]', ("plans.sft.stages", "'stf'")),

@@ -243,3 +243,15 @@ def test_sft_is_not_ready_without_demonstrations_whoever_could_make_them(advise,
     advice = advise({"O1": "tone_or_voice", "D1": "under_10", "D3": "cannot"} | maker)
     assert (advice.method, advice.readiness) == ("sft", "fix_first")
     assert "SG1" in {gate.id for gate in advice.blockers}
+
+
+def test_knowing_nothing_is_no_reason_to_train(rulebook):
+    advice = recommend(rulebook.read({"answers": {}}), rulebook)
+    assert (advice.readiness, advice.plan.id) == ("fix_first", "not_yet")
+    assert "N9" in {gate.id for gate in advice.blockers}
+
+
+def test_a_prompt_that_already_meets_the_goal_is_shipped(rulebook):
+    advice = recommend(rulebook.read({"answers": {"O6": "good_enough", "D1": "1000_or_more"}}), rulebook)
+    assert (advice.readiness, advice.plan.id) == ("fix_first", "not_yet")
+    assert [gate.title for gate in advice.blockers] == ["A prompt is enough"]
