@@ -5,8 +5,8 @@
 Each row of the file is read as a job: model, GPU, tokens per micro-batch, loss path, optimizer, what metric
 of memory was printed. A row that leaves one of these open is not used for that figure, and the reasons are
 counted. Memory and time are compared as estimated / measured - 1; the median and 90th percentile are of its
-size. GRPO steps are compared as a factor, the larger over the smaller. Rows known only to have fitted are
-compared as verdicts.
+size. GRPO steps are compared as a factor, the larger over the smaller. Rows known only to have fitted, or
+not, are compared as verdicts.
 
 The naive rule: 16 bytes a parameter in full fine-tuning, 2 with LoRA, 0.5 with QLoRA; 6 N D operations (4
 with LoRA) at 40 % of the peak, 2 N D more to generate.
@@ -26,7 +26,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.advisor.memory import GIB, Metric, Rollouts, Setup, grpo_parts, setup_of, training_parts
+from app.advisor.memory import (
+    GIB,
+    Metric,
+    Rollouts,
+    Setup,
+    Verdict,
+    grpo_parts,
+    setup_of,
+    training_parts,
+    verdict,
+)
 from app.advisor.tables import Gpu, Model, Stack, Tables
 from app.advisor.throughput import Machine, busy_seconds, grpo_step, tokens_per_second, training_token_seconds
 from app.main import read_tables
@@ -374,37 +384,53 @@ def sequences_at_once(row: Row, rollouts: Rollouts) -> int:
 @dataclass(frozen=True)
 class Fitted:
     row: Row
-    said_to_fit: bool
-    measured_to_fit: bool
+    verdict: Verdict
+    fitted: bool
+
+    @property
+    def right(self) -> bool:
+        """What ran was not called impossible; what did not run was not promised. Tight is neither."""
+        return self.verdict != "no" if self.fitted else self.verdict != "fits"
 
 
-def ran(row: Row, tables: Tables) -> Fitted:
+def ran(row: Row, tables: Tables) -> list[Fitted]:
     """A run whose peak was published fitted the GPU it ran on."""
     compared, gpu = memory(row, tables), gpu_of(row, tables)
-    return Fitted(row, compared.estimated <= gpu.usable_gib, True)
+    return [Fitted(row, verdict(compared.estimated * GIB, gpu), True)]
 
 
-def boundaries(row: Row, tables: Tables) -> list[Fitted]:
-    """A GRPO batch that ran, one sequence at a time in the trainer, what generates counted with it."""
+def edges(row: Row, tables: Tables) -> list[Fitted]:
+    """The largest GRPO batch that ran, and where the source says so one more prompt, which did not.
+
+    How many sequences a micro-batch held is not said: as many as prompts is assumed, one where no batch
+    is named. Weights and optimizer wait on the host during the update, and the cache is dropped.
+    """
     if "fit" not in row.get("use_for", ()):
         raise Unusable("not a fit row")
+    largest = int((row.get("max_batch_boundary") or {}).get("prompts_per_gpu_fits") or 1)
+    found = [Fitted(row, edge_verdict(row, tables, largest), True)]
+    if re.search(rf"{largest + 1} fails", said(row)):
+        found.append(Fitted(row, edge_verdict(row, tables, largest + 1), False))
+    return found
+
+
+def edge_verdict(row: Row, tables: Tables, sequences: int) -> Verdict:
     model, gpu = model_of(row, tables), gpu_of(row, tables)
     utilization = re.search(r"util ([\d.]+)", str(row.get("gen_engine")))
     rollouts = Rollouts(
         group=int(row.get("group_size") or 8),
         prompt=int(row.get("prompt_len") or 512),
-        mean=int(row.get("completion_len") or 1024),
         longest=int(row.get("completion_len") or 1024),
         utilization=float(utilization.group(1)) if utilization else 0.4,
         tensor_parallel=int(row.get("n_gpus") or 1),
         sleep=True,
     )
-    setup = setup_for(
-        row, tables, tables.constants.stacks["rl_fsdp"], rollouts.prompt + rollouts.longest
-    ).model_copy(update={"offloaded": True})
+    stack = tables.constants.stacks["rl_fsdp"]
+    setup = setup_for(row, tables, stack, rollouts.prompt + rollouts.longest).model_copy(
+        update={"offloaded": True, "micro_batch": sequences}
+    )
     parts = grpo_parts(tables.constants, model, setup, rollouts, gpu.usable_gib * GIB)
-    peak = parts.peak(tables.constants.memory)
-    return [Fitted(row, peak <= gpu.usable_gib * GIB, True)]
+    return verdict(parts.peak(tables.constants.memory), gpu)
 
 
 # Figures
@@ -535,6 +561,17 @@ def each(title: str, used: list[Compared]) -> None:
               f"  {stack_name(row)}")  # fmt: skip
 
 
+def verdict_table(runs: list[list[Fitted]], limits: list[list[Fitted]]) -> list[Fitted]:
+    published, batches = ([one for found in many for one in found] for many in (runs, limits))
+    for title, ones in (
+        ("runs whose peak was published, not called impossible", published),
+        ("GRPO batches that ran, not called impossible", [one for one in batches if one.fitted]),
+        ("GRPO batches that did not run, not promised to fit", [one for one in batches if not one.fitted]),
+    ):
+        print(f"  {title}: {sum(one.right for one in ones)} of {len(ones)}")
+    return published + batches
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     arguments.add_argument("--measurements", type=Path, default=HERE / "measurements.json")
@@ -545,7 +582,7 @@ def main() -> None:
     times, no_time = gather(rows, tables, sft_time)
     steps, no_step = gather(rows, tables, grpo_time)
     runs, _ = gather(rows, tables, ran)
-    edges = [one for found in gather(rows, tables, boundaries)[0] for one in found]
+    limits, _ = gather(rows, tables, edges)
     if chosen.rows:
         each("Memory, GiB", memories)
         each("SFT, tokens a second", times)
@@ -555,12 +592,7 @@ def main() -> None:
     table("SFT throughput", times)
     factors(steps)
     print("\nFits or does not")
-    for title, fitted in (
-        ("SFT and GRPO runs that ran on one GPU each", runs),
-        ("GRPO batches that ran", edges),
-    ):
-        right = sum(one.said_to_fit == one.measured_to_fit for one in fitted)
-        print(f"  {title}: {right} of {len(fitted)} said to fit")
+    verdicts = verdict_table(runs, limits)
     print("\nHeld out by source")
     apart = {"memory": held_out("memory", memories), "sft_time": held_out("SFT throughput", times)}
     for title, left in (("memory", no_memory), ("SFT time", no_time), ("GRPO step", no_step)):
@@ -569,7 +601,7 @@ def main() -> None:
         "memory": {**figures(memories), "held_out": apart["memory"]},
         "sft_time": {**figures(times), "held_out": apart["sft_time"]},
         "grpo_step": step_figures(steps),
-        "fits": {"rows": len(runs) + len(edges), "right": sum(one.said_to_fit for one in (*runs, *edges))},
+        "fits": {"rows": len(verdicts), "right": sum(one.right for one in verdicts)},
         "constants": tables.constants.version,
     }
     print(json.dumps(result))
