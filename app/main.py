@@ -20,6 +20,7 @@ from starlette.types import Scope
 
 from app import __version__
 from app.advisor.rulebook import Rulebook
+from app.advisor.tables import FILES, Tables
 from app.database import Database
 from app.errors import InvalidInput, TuningForkError
 from app.migrations import require_head
@@ -84,6 +85,13 @@ def read_rulebook() -> Rulebook:
     """Part of the program: read and checked once a process."""
     files = sorted((APP / "advisor" / "rulebook").glob("*.toml"))
     return Rulebook.parse({file.name: file.read_text(encoding="utf-8") for file in files})
+
+
+@cache
+def read_tables() -> Tables:
+    """Models, GPUs and constants of the estimates: part of the program too."""
+    folder = APP / "advisor" / "tables"
+    return Tables.parse({name: (folder / name).read_text(encoding="utf-8") for name in FILES})
 
 
 def worker_token(settings: WebSettings) -> str:
