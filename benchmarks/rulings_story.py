@@ -1,6 +1,6 @@
 """How much better the starter model becomes at rulings: a short SFT warm start, then GRPO.
 
-    .venv/bin/python benchmarks/rulings_story.py [--starter DIR] [--keep DIR] [--seed 0] [--threads 2]
+    .venv/bin/python benchmarks/rulings_story.py [--starter DIR] [--keep DIR] [--clauses] [...]
 
 Engines run as the worker starts them, each in a run directory of its own. `--starter` names a starter model's
 directory made earlier. Prints a table (held-out rulings, sampled as in the rollouts, with Wilson's 95 %
@@ -15,6 +15,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 from uuid import UUID, uuid4
 
 from app.datasets import generated
@@ -35,6 +36,8 @@ from app.run_dir import Accepted, Inputs, RunDir, create_run_dir
 from app.worker.launchers.local import environment, launch
 
 PAUSE_SECONDS = 0.2
+
+TaskName = Literal["rulings", "clauses", "impossible", "mastered"]
 
 
 @dataclass
@@ -64,53 +67,58 @@ def main() -> None:
     )
     parser.add_argument("--starter", type=Path, help="a starter model made earlier")
     parser.add_argument("--keep", type=Path, help="keep the run directories here")
+    parser.add_argument("--clauses", action="store_true", help="train on clauses with SFT as well")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        tell(given.keep or Path(scratch), given.starter, given.seed, given.threads)
+        root = given.keep or Path(scratch)
+        root.mkdir(parents=True, exist_ok=True)
+        Story(root, given.seed, given.threads).tell(given.starter, given.clauses)
 
 
-def tell(root: Path, starter: Path | None, seed: int, threads: int) -> None:
-    stages: list[Stage] = []
-    if starter is None:
-        made = trained(
-            root, RunSpec(name="Starter", model=StarterModel(), recipe=StarterRecipe()), None, threads
+class Story:
+    def __init__(self, root: Path, seed: int, threads: int) -> None:
+        self._root, self._seed, self._threads = root, seed, threads
+        self._stages: list[Stage] = []
+        self._notes: list[str] = []
+
+    def tell(self, starter: Path | None, with_clauses: bool) -> None:
+        starter = starter or self._starter()
+        warm_start = generated.starter_recipe("rulings", "sft", warm_start=True)
+        warm = self._trained("SFT", "rulings", warm_start, starter)
+        grpo = self._trained(
+            "GRPO", "rulings", generated.starter_recipe("rulings", "grpo"), warm.model_dir, warm
         )
-        stages.append(stage("starter", made[0], *made[1:]))
-        starter = made[0].model_dir
-        for note in notes(made[0]):
-            print("  ", note)
-    warm, *cost = trained(
-        root,
-        rulings("Warm start", generated.starter_recipe("rulings", "sft", warm_start=True), seed),
-        starter,
-        threads,
-    )
-    stages.append(stage("SFT", warm, *cost))
-    grpo, *cost = trained(
-        root,
-        rulings("GRPO", generated.starter_recipe("rulings", "grpo"), seed, UUID(warm.path.name)),
-        warm.model_dir,
-        threads,
-    )
-    stages.append(stage("GRPO", grpo, *cost))
-    start, middle, end = evaluation(warm, "before"), evaluation(warm, "after"), evaluation(grpo, "after")
-    report(stages, start, middle, end)
+        clauses = None
+        if with_clauses:
+            clauses = self._trained("clauses", "clauses", generated.starter_recipe("clauses", "sft"), starter)
+        report(self._stages, self._notes, warm, grpo, clauses)
 
+    def _starter(self) -> Path:
+        spec = RunSpec(name="Starter", model=StarterModel(), recipe=StarterRecipe())
+        run_dir, *cost = trained(self._root, spec, None, self._threads)
+        self._stages.append(stage("starter", run_dir, *cost))
+        self._notes += notes(run_dir)
+        return run_dir.model_dir
 
-def rulings(name: str, recipe: Recipe, seed: int, starts_from: UUID | None = None) -> RunSpec:
-    return RunSpec(
-        name=name,
-        model=StarterModel(),
-        starts_from=starts_from,
-        dataset=GeneratedDataset(name="rulings"),
-        grader=generated.grader("rulings"),
-        draft_grader=generated.draft_grader("rulings"),
-        recipe=recipe,
-        evaluation=generated.EVALUATION,
-        seed=seed,
-    )
+    def _trained(
+        self, name: str, task: TaskName, recipe: Recipe, model: Path, after: RunDir | None = None
+    ) -> RunDir:
+        spec = RunSpec(
+            name=name,
+            model=StarterModel(),
+            starts_from=UUID(after.path.name) if after else None,
+            dataset=GeneratedDataset(name=task),
+            grader=generated.grader(task),
+            draft_grader=generated.draft_grader(task),
+            recipe=recipe,
+            evaluation=generated.EVALUATION,
+            seed=self._seed,
+        )
+        run_dir, *cost = trained(self._root, spec, model, self._threads)
+        self._stages.append(stage(name, run_dir, *cost))
+        return run_dir
 
 
 def trained(root: Path, spec: RunSpec, model: Path | None, threads: int) -> tuple[RunDir, float, float]:
@@ -166,29 +174,40 @@ def measured(name: str, found: Evaluation) -> Measured:
     )
 
 
-def report(stages: list[Stage], start: Evaluation, middle: Evaluation, end: Evaluation) -> None:
-    rows = [measured("start", start), measured("SFT", middle), measured("SFT, GRPO", end)]
-    print(f"{'rulings':10} {'sampled':>8} {'95 %':>15} {'greedy':>7} {'mended':>10} {'spoiled':>10}")
-    for row in rows:
-        interval = f"{row.low:.1%}-{row.high:.1%}"
-        print(
-            f"{row.name:10} {row.sampled:8.1%} {interval:>15} {row.greedy:7.1%} "
-            f"{row.mended:>10} {row.spoiled:>10}"
-        )
+def report(stages: list[Stage], notes: list[str], warm: RunDir, grpo: RunDir, clauses: RunDir | None) -> None:
+    start, middle, end = evaluation(warm, "before"), evaluation(warm, "after"), evaluation(grpo, "after")
+    rulings = [measured("start", start), measured("SFT", middle), measured("SFT, GRPO", end)]
+    others = [measured(when, evaluation(clauses, when)) for when in ("before", "after")] if clauses else []
+    print_table("rulings", rulings)
     sft_p = mcnemar(start.sampled_outcomes, middle.sampled_outcomes)
     grpo_p = mcnemar(middle.sampled_outcomes, end.sampled_outcomes)
     print(f"McNemar, sampled: SFT against start p = {sft_p:.2g}, GRPO against SFT p = {grpo_p:.2g}")
+    if others:
+        print_table("clauses", others)
     for each in stages:
         print(
             f"{each.name:8} {each.steps:4} steps, training {each.training_seconds:6.1f} s, "
             f"whole run {each.wall_seconds:6.1f} s, CPU {each.cpu_seconds:6.1f} s"
         )
     result = {
-        "measured": [asdict(row) for row in rows],
+        "measured": [asdict(row) for row in rulings],
         "mcnemar": {"sft": sft_p, "grpo": grpo_p},
+        "clauses": [asdict(row) for row in others],
+        "base_rates": notes,
+        "base_rates_as_expected": all("as expected" in note for note in notes),
         "stages": [asdict(each) for each in stages],
     }
     print(json.dumps(result))
+
+
+def print_table(task: str, rows: list[Measured]) -> None:
+    print(f"{task:10} {'sampled':>8} {'95 %':>15} {'greedy':>7} {'mended':>10} {'spoiled':>10}")
+    for row in rows:
+        interval = f"{row.low:.1%}-{row.high:.1%}"
+        print(
+            f"{row.name:10} {row.sampled:8.1%} {interval:>15} {row.greedy:7.1%} "
+            f"{row.mended:>10} {row.spoiled:>10}"
+        )
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ def _entropy_collapses(series: Series) -> str | None:
     if len(series.all("entropy")) < 20 or fmean(now) > fmean(start) / 3:
         return None
     gain = _gain(series)
-    if gain is None or gain >= LEARNT:
+    if gain is None or gain >= LEARNT or fmean(series.last("reward", 10)) >= MASTERED:
         return None
     return (
         f"The answers have become nearly all alike (entropy {fmean(now):.3f}, {fmean(start):.3f} at the "

@@ -106,6 +106,10 @@ def test_entropy_that_falls_while_the_reward_rises_is_learning():
     assert not findings(GRPO_RULES, entropy=falling(1.0, 0.05, 60), reward=falling(0.3, 0.85, 60))
 
 
+def test_entropy_that_falls_where_nothing_is_left_to_gain_is_healthy():
+    assert not findings(GRPO_RULES, entropy=falling(1.0, 0.05, 40), reward=[0.98] * 40)
+
+
 def test_answers_that_are_mostly_cut_off_are_told():
     found = findings(GRPO_RULES, completions__clipped_ratio=[0.7] * 12, reward=[0.2] * 12)
     assert found["truncation"][:2] == ("warn", 10)

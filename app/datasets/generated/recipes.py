@@ -7,7 +7,7 @@ from app.protocol import EvaluationPlan, GrpoRecipe, SftRecipe
 EVALUATION = EvaluationPlan(items=1000, max_completion_length=96, temperature=1.0, samples_shown=20)
 
 SFT = SftRecipe(
-    learning_rate=1e-3, batch_size=32, micro_batch_size=32, epochs=3, max_length=256, warmup_ratio=0.05
+    learning_rate=1e-2, batch_size=32, micro_batch_size=32, epochs=3, max_length=256, warmup_ratio=0.05
 )
 
 WARM_START = SftRecipe(
