@@ -44,6 +44,7 @@ def test_the_worked_example_leads_to_a_trained_model(product, browser_page):
     page = browser_page
     decide(page, product.address)
     page.get_by_role("link", name=re.compile("Set up")).first.click()
+    page.wait_for_load_state("networkidle")  # The form refreshes itself only once its script has come.
     with page.expect_response("**/launch"):
         page.get_by_label("micro", exact=True).check()
     shortened = {
