@@ -8,7 +8,6 @@ TuningForkError                 500
 ├── NotFound                    404
 ├── NotAllowed                  405
 ├── Conflict                    409
-├── Gone                        410
 ├── TooLarge                    413
 ├── WrongMediaType              415
 ├── RateLimited                 429
@@ -85,12 +84,6 @@ class Conflict(TuningForkError):
     """This cannot be done in the present state."""
 
     status = 409
-
-
-class Gone(TuningForkError):
-    """This is no longer available."""
-
-    status = 410
 
 
 class TooLarge(TuningForkError):

@@ -7,7 +7,7 @@ lock           worker takes it and hands it on to the engine; held for as long a
 events.jsonl   engine; the worker appends only the verdict of an engine that died
 cancel         worker: its presence asks the engine to stop
 log.txt        the engine's stdout and stderr
-trainer/ checkpoints/ model/   engine
+trainer/ model/   engine
 """
 
 import fcntl
@@ -67,10 +67,6 @@ class RunDir:
     @property
     def trainer_dir(self) -> Path:
         return self.path / "trainer"
-
-    @property
-    def checkpoints_dir(self) -> Path:
-        return self.path / "checkpoints"
 
     @property
     def log_file(self) -> Path:

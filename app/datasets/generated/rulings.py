@@ -190,10 +190,6 @@ def findings(case: Case) -> list[str]:
     return [*found, f"so {case.act.otherwise}"]
 
 
-def possible_rulings(act: Act) -> list[str]:
-    return [*(ground.ruling for ground in act.grounds), act.otherwise]
-
-
 def _fact(random: Random, ground: Ground | Late, met: bool) -> str:
     if isinstance(ground, Late):
         off = random.randrange(1, 10)
