@@ -24,6 +24,7 @@ from app.advisor.tables import FILES, Tables
 from app.database import Database
 from app.errors import InvalidInput, TuningForkError
 from app.migrations import require_head
+from app.rulebooks import Rulebooks
 from app.runs import Sweep
 from app.settings import WebSettings
 from app.web import api, pages
@@ -80,11 +81,15 @@ def check_access(settings: WebSettings) -> None:
         )
 
 
+def rulebook_files() -> dict[str, str]:
+    files = sorted((APP / "advisor" / "rulebook").glob("*.toml"))
+    return {file.name: file.read_text(encoding="utf-8") for file in files}
+
+
 @cache
 def read_rulebook() -> Rulebook:
     """Part of the program: read and checked once a process."""
-    files = sorted((APP / "advisor" / "rulebook").glob("*.toml"))
-    return Rulebook.parse({file.name: file.read_text(encoding="utf-8") for file in files})
+    return Rulebook.parse(rulebook_files())
 
 
 @cache
@@ -109,7 +114,6 @@ def worker_token(settings: WebSettings) -> str:
 
 
 def _parts(settings: WebSettings, worker_transport: httpx.BaseTransport | None) -> Parts:
-    rulebook = read_rulebook()
     worker = WorkerClient(settings.worker_url, worker_token(settings), worker_transport)
     database = Database(settings.resolved_database_url())
     require_head(database)
@@ -119,7 +123,7 @@ def _parts(settings: WebSettings, worker_transport: httpx.BaseTransport | None) 
     return Parts(
         settings=settings,
         database=database,
-        rulebook=rulebook,
+        rulebooks=Rulebooks(database, read_rulebook(), rulebook_files()),
         worker=worker,
         templates=Jinja2Templates(env=templates),
         sweep=Sweep(settings, database, worker),

@@ -1,11 +1,11 @@
 """The tables: who may come in, what was asked and answered, and what is trained."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import ForeignKey, Index
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
 from app.advisor.recommendation import Recommendation
 from app.database import Base, Document, now
@@ -53,6 +53,9 @@ class Assessment(Base):
     weights: Mapped[dict[str, float]] = mapped_column(Document(dict[str, float]), default=dict)
     """Factor weights as given; empty means the rulebook's own."""
     rulebook_version: Mapped[str]
+    rulebook_checksum: Mapped[str] = mapped_column(default="", server_default="")
+    """Of the rulebook it stands on until it is upgraded."""
+    change_count: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -62,6 +65,15 @@ class Assessment(Base):
     milestones: Mapped[list["Milestone"]] = relationship(
         cascade="all, delete-orphan", order_by="Milestone.number", lazy="selectin"
     )
+    """Scenarios among them."""
+    changes: WriteOnlyMapped["Change"] = relationship(
+        cascade="all, delete-orphan", passive_deletes=True, order_by="Change.number"
+    )
+
+    @property
+    def decisions(self) -> list["Milestone"]:
+        """The recommendations made from the assessment's own answers, oldest first."""
+        return [milestone for milestone in self.milestones if milestone.kind == "decision"]
 
 
 class StoredAnswer(Base):
@@ -92,6 +104,89 @@ class Milestone(Base):
     answers: Mapped[dict[str, Any]] = mapped_column(Document(dict[str, Any]))
     weights: Mapped[dict[str, float]] = mapped_column(Document(dict[str, float]))
     recommendation: Mapped[Recommendation] = mapped_column(Document(Recommendation))
+    kind: Mapped[str] = mapped_column(default="decision", server_default="decision")
+    """`decision`, or `scenario`: other answers that were tried out and kept."""
+    label: Mapped[str] = mapped_column(default="", server_default="")
+    """What it is called, where a number says too little."""
+    name: Mapped[str] = mapped_column(default="", server_default="")
+    description: Mapped[str] = mapped_column(default="", server_default="")
+    """The assessment's, as they were."""
+    status: Mapped[str] = mapped_column(default="proposed", server_default="proposed")
+    """Of the decision record: proposed, accepted, rejected, deprecated or superseded."""
+    owner: Mapped[str] = mapped_column(default="", server_default="")
+    review_by: Mapped[date | None]
+    supersedes_id: Mapped[UUID | None]
+    """An earlier milestone, of any assessment; it may be gone."""
+
+
+class StoredRulebook(Base):
+    """A rulebook as files. The one published last is in force; assessments stay on theirs until upgraded."""
+
+    __tablename__ = "rulebooks"
+
+    checksum: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str]
+    files: Mapped[dict[str, str]] = mapped_column(Document(dict[str, str]))
+    shipped: Mapped[bool]
+    """With the product, not uploaded."""
+    note: Mapped[str] = mapped_column(default="")
+    added_at: Mapped[datetime] = mapped_column(default=now)
+    published_at: Mapped[datetime | None]
+    """None while it is a draft."""
+
+
+class Change(Base):
+    """One change of an assessment, in the order in which they came."""
+
+    __tablename__ = "changes"
+
+    assessment_id: Mapped[UUID] = mapped_column(
+        ForeignKey("assessments.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+    what: Mapped[str]
+    """A question id, or `weights`, `name`, `description`, `rulebook`."""
+    before: Mapped[Any] = mapped_column(Document(Any), nullable=True)
+    after: Mapped[Any] = mapped_column(Document(Any), nullable=True)
+    why: Mapped[str] = mapped_column(default="")
+    """What brought it about, where it was not simply answered."""
+
+
+class Proposal(Base):
+    """An answer somebody or something suggests. It counts once it is accepted, and stays on record."""
+
+    __tablename__ = "proposals"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    assessment_id: Mapped[UUID] = mapped_column(ForeignKey("assessments.id", ondelete="CASCADE"), index=True)
+    question: Mapped[str]
+    answer: Mapped[Any] = mapped_column(Document(Any), nullable=True)
+    """In the wire form."""
+    because: Mapped[str]
+    """The sentence or the figure it rests on."""
+    source: Mapped[str]
+    """Where that comes from: `description`, `dataset:<id>`, `run:<id>`."""
+    made_at: Mapped[datetime] = mapped_column(default=now)
+    settled_at: Mapped[datetime | None]
+    accepted: Mapped[bool | None]
+
+
+class Share(Base):
+    """A link that shows one milestone to whoever has it. Only the hash of its token is kept."""
+
+    __tablename__ = "shares"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    hash: Mapped[str] = mapped_column(unique=True)
+    milestone_id: Mapped[UUID] = mapped_column(ForeignKey("milestones.id", ondelete="CASCADE"), index=True)
+    label: Mapped[str] = mapped_column(default="")
+    """For whom it was made."""
+    with_notes: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    last_seen_at: Mapped[datetime | None]
 
 
 class Dataset(Base):

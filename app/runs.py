@@ -75,7 +75,7 @@ def launch(
     if known:
         return known, False
     _check_plan(session, plan, settings)
-    milestone = assessment.milestones[-1] if assessment and assessment.milestones else None
+    milestone = assessment.decisions[-1] if assessment and assessment.decisions else None
     _check_advice(plan, milestone, override_reason)
     rows = [
         Run(

@@ -11,7 +11,7 @@ from app.advisor.record import record
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
 from app.database import now
-from app.models import Assessment, Milestone, StoredAnswer
+from app.models import Assessment, Change, Milestone, StoredAnswer
 from app.web.answer_form import unwrapped
 
 
@@ -30,18 +30,32 @@ def asked(rulebook: Rulebook) -> list[tuple[Factor, Question]]:
     return [(factor, question) for factor in rulebook.factors for question in factor.questions]
 
 
-def answer(assessment: Assessment, question: str, given: object) -> StoredAnswer:
+def answer(assessment: Assessment, question: str, given: object, why: str = "") -> StoredAnswer:
     """`given` is in the wire form; the same answer again changes nothing."""
     row = next((row for row in assessment.answers if row.question == question), None)
     if row is None:
         row = StoredAnswer(question=question, answer=given, revision=1, updated_at=now())
         assessment.answers.append(row)
+        _remember(assessment, question, None, given, why)
     elif row.answer != given:
+        _remember(assessment, question, row.answer, given, why)
         row.answer, row.revision, row.updated_at = given, row.revision + 1, now()
-    else:
-        return row
-    assessment.updated_at = now()
     return row
+
+
+def change(assessment: Assessment, field: str, value: Any, why: str = "") -> None:
+    """`field` is `name`, `description` or `weights`."""
+    before = getattr(assessment, field)
+    if value != before:
+        setattr(assessment, field, value)
+        _remember(assessment, field, before, value, why)
+
+
+def _remember(assessment: Assessment, what: str, before: Any, after: Any, why: str) -> None:
+    assessment.updated_at = now()
+    assessment.change_count = (assessment.change_count or 0) + 1
+    made = Change(number=assessment.change_count, at=now(), what=what, before=before, after=after, why=why)
+    assessment.changes.add(made)
 
 
 def answers(assessment: Assessment) -> dict[str, Any]:
@@ -49,7 +63,7 @@ def answers(assessment: Assessment) -> dict[str, Any]:
 
 
 def latest(assessment: Assessment) -> Milestone | None:
-    return max(assessment.milestones, key=lambda milestone: milestone.number, default=None)
+    return assessment.decisions[-1] if assessment.decisions else None
 
 
 def standing(assessment: Assessment, rulebook: Rulebook) -> Standing:
@@ -77,15 +91,16 @@ def project(assessment: Assessment, rulebook: Rulebook) -> Project:
 
 def freeze(session: Session, assessment: Assessment, rulebook: Rulebook) -> Milestone:
     """A recommendation that later changes of answers or rules never move."""
-    previous = latest(assessment)
     milestone = Milestone(
-        number=previous.number + 1 if previous else 1,
+        number=assessment.milestones[-1].number + 1 if assessment.milestones else 1,
         created_at=now(),
         rulebook_version=rulebook.version,
         rulebook_checksum=rulebook.checksum,
         answers=answers(assessment),
         weights=dict(assessment.weights),
         recommendation=recommend(project(assessment, rulebook), rulebook, include=EVERYTHING),
+        name=assessment.name,
+        description=assessment.description,
     )
     assessment.milestones.append(milestone)
     session.flush()
@@ -107,14 +122,14 @@ def changed_since(assessment: Assessment, milestone: Milestone, rulebook: Rulebo
     return changed
 
 
-def record_of(assessment: Assessment, milestone: Milestone, rulebook: Rulebook) -> str:
-    """The decision record of what was frozen, not of what was answered since."""
+def record_of(milestone: Milestone, rulebook: Rulebook) -> str:
+    """Of what was frozen, not of what was answered since; `rulebook` is the one it was frozen under."""
     told = rulebook.read(
         {
             "answers": milestone.answers,
             "weights": milestone.weights or None,
-            "name": assessment.name,
-            "description": assessment.description,
+            "name": milestone.name,
+            "description": milestone.description,
         }
     )
     return record(told, milestone.recommendation, rulebook)

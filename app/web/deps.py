@@ -15,6 +15,7 @@ from app.advisor.rulebook import Rulebook
 from app.database import Database
 from app.errors import NotFound
 from app.models import Assessment, Dataset, Run
+from app.rulebooks import Rulebooks
 from app.settings import WebSettings
 from app.web.security import Limiter
 from app.worker_client import WorkerClient
@@ -26,7 +27,7 @@ class Parts:
 
     settings: WebSettings
     database: Database
-    rulebook: Rulebook
+    rulebooks: Rulebooks
     worker: WorkerClient
     templates: Jinja2Templates
     sweep: runs.Sweep
@@ -35,6 +36,11 @@ class Parts:
     login_limiter: Limiter
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set on the shutdown signal: live streams end themselves, since an open one would block the exit."""
+
+    @property
+    def rulebook(self) -> Rulebook:
+        """The one in force."""
+        return self.rulebooks.active
 
 
 async def parts(request: Request) -> Parts:
@@ -91,6 +97,13 @@ def assessment(assessment_id: UUID, request: Request, session: SessionDep) -> As
     return found
 
 
+AssessmentDep = Annotated[Assessment, Depends(assessment)]
+
+
+def its_rulebook(assessment: AssessmentDep, session: SessionDep, parts: PartsDep) -> Rulebook:
+    return parts.rulebooks.of(session, assessment.rulebook_checksum)
+
+
 def dataset(dataset_id: UUID, session: SessionDep) -> Dataset:
     found = session.get(Dataset, dataset_id)
     if found is None:
@@ -108,7 +121,8 @@ def run(run_id: UUID, request: Request, sweep: SweepDep, session: SessionDep) ->
     return found
 
 
-AssessmentDep = Annotated[Assessment, Depends(assessment)]
+ItsRulebookDep = Annotated[Rulebook, Depends(its_rulebook)]
+"""That of the assessment in the address, which may be older than the one in force."""
 DatasetDep = Annotated[Dataset, Depends(dataset)]
 RunDep = Annotated[Run, Depends(run)]
 

@@ -20,7 +20,7 @@ from app.web.api.examples import ANSWERS, CHANGES, NEW_ASSESSMENT
 from app.web.api.paging import Cursor, Limit, Page, page_of
 from app.web.api.recommendations import MOST_ANSWERS
 from app.web.api.runs import Launch
-from app.web.deps import AssessmentDep, RulebookDep, SessionDep
+from app.web.deps import AssessmentDep, ItsRulebookDep, PartsDep, RulebookDep, SessionDep
 
 router = APIRouter(tags=["assessments"], route_class=StrictRoute)
 
@@ -89,6 +89,7 @@ def create_assessment(
         description=body.description,
         weights=body.weights,
         rulebook_version=rulebook.version,
+        rulebook_checksum=rulebook.checksum,
         answers=[],
         milestones=[],
     )
@@ -108,10 +109,12 @@ def show_assessment(assessment: AssessmentDep) -> AssessmentView:
 
 @router.patch("/assessments/{assessment_id}", summary="Change name, description or weights")
 def change_assessment(
-    body: Annotated[Changes, Body(openapi_examples=CHANGES)], assessment: AssessmentDep, rulebook: RulebookDep
+    body: Annotated[Changes, Body(openapi_examples=CHANGES)],
+    assessment: AssessmentDep,
+    rulebook: ItsRulebookDep,
 ) -> AssessmentView:
     for field, value in body.model_dump(exclude_none=True).items():
-        setattr(assessment, field, value)
+        assessing.change(assessment, field, value)
     _check(assessment, rulebook)
     return _view(assessment)
 
@@ -153,7 +156,7 @@ def put_answer(
     question: str,
     given: Annotated[Any, Depends(_wire)],
     assessment: AssessmentDep,
-    rulebook: RulebookDep,
+    rulebook: ItsRulebookDep,
 ) -> AnswerView:
     """The same answer again changes nothing."""
     if question not in rulebook.questions:
@@ -167,7 +170,7 @@ def put_answer(
     "/assessments/{assessment_id}/recommendation", status_code=201, summary="Recommend, and freeze the result"
 )
 def freeze_recommendation(
-    assessment: AssessmentDep, session: SessionDep, rulebook: RulebookDep
+    assessment: AssessmentDep, session: SessionDep, rulebook: ItsRulebookDep
 ) -> MilestoneView:
     return _milestone(assessing.freeze(session, assessment, rulebook))
 
@@ -192,8 +195,9 @@ def show_plan(assessment: AssessmentDep) -> Launch:
     summary="The decision record as Markdown",
     response_class=Response,
 )
-def show_record(assessment: AssessmentDep, rulebook: RulebookDep) -> Response:
-    text = assessing.record_of(assessment, _latest(assessment), rulebook)
+def show_record(assessment: AssessmentDep, session: SessionDep, parts: PartsDep) -> Response:
+    milestone = _latest(assessment)
+    text = assessing.record_of(milestone, parts.rulebooks.of(session, milestone.rulebook_checksum))
     return Response(text, media_type="text/markdown; charset=utf-8")
 
 
@@ -217,7 +221,7 @@ def _view(assessment: Assessment) -> AssessmentView:
         answers=assessing.answers(assessment),
         weights=assessment.weights,
         rulebook_version=assessment.rulebook_version,
-        milestones=len(assessment.milestones),
+        milestones=len(assessment.decisions),
         created_at=assessment.created_at,
         updated_at=assessment.updated_at,
     )

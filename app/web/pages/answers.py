@@ -8,14 +8,13 @@ from starlette.responses import RedirectResponse
 
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
-from app.database import now
 from app.errors import NotFound, Problem
 from app.models import Assessment
 from app.web import answer_form
 from app.web.advice_shown import share
 from app.web.answer_form import FormDep
-from app.web.assessing import answer, asked, standing
-from app.web.deps import AssessmentDep, RulebookDep, render
+from app.web.assessing import answer, asked, change, standing
+from app.web.deps import AssessmentDep, ItsRulebookDep, render
 
 router = APIRouter()
 
@@ -25,7 +24,7 @@ router = APIRouter()
 
 @router.get("/assessments/{assessment_id}/q/{question_id}")
 def question_page(
-    request: Request, assessment: AssessmentDep, question_id: str, rulebook: RulebookDep, then: str = ""
+    request: Request, assessment: AssessmentDep, question_id: str, rulebook: ItsRulebookDep, then: str = ""
 ) -> Response:
     factor, question = _question(rulebook, question_id)
     given = next((row for row in assessment.answers if row.question == question_id), None)
@@ -37,7 +36,7 @@ def question_page(
 
 @router.post("/assessments/{assessment_id}/q/{question_id}")
 def answer_question(
-    request: Request, assessment: AssessmentDep, question_id: str, rulebook: RulebookDep, form: FormDep
+    request: Request, assessment: AssessmentDep, question_id: str, rulebook: ItsRulebookDep, form: FormDep
 ) -> Response:
     factor, question = _question(rulebook, question_id)
     then = form.get("then", "")
@@ -104,7 +103,7 @@ def _question_form(
 
 @router.get("/assessments/{assessment_id}/weights")
 def weights_page(
-    request: Request, assessment: AssessmentDep, rulebook: RulebookDep, then: str = ""
+    request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep, then: str = ""
 ) -> Response:
     points = assessment.weights or _own_weights(rulebook)
     return _weights_form(request, assessment, rulebook, {k: f"{v:g}" for k, v in points.items()}, then)
@@ -112,17 +111,16 @@ def weights_page(
 
 @router.post("/assessments/{assessment_id}/weights")
 def set_weights(
-    request: Request, assessment: AssessmentDep, rulebook: RulebookDep, form: FormDep
+    request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep, form: FormDep
 ) -> Response:
     then = form.get("then", "")
     if form.get("reset"):
-        assessment.weights = {}
+        change(assessment, "weights", {})
     else:
         points, problems = _points(form, rulebook)
         if problems:
             return _weights_form(request, assessment, rulebook, form, then, problems)
-        assessment.weights = {} if points == _own_weights(rulebook) else points
-    assessment.updated_at = now()
+        change(assessment, "weights", {} if points == _own_weights(rulebook) else points)
     return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
 
 
@@ -177,7 +175,7 @@ def _shares(points: Mapping[str, float]) -> dict[str, str]:
 
 
 @router.get("/assessments/{assessment_id}/check")
-def check(request: Request, assessment: AssessmentDep, rulebook: RulebookDep) -> Response:
+def check(request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep) -> Response:
     count = standing(assessment, rulebook)
     stored = {row.question: row.answer for row in assessment.answers}
     factors = [

@@ -14,7 +14,7 @@ from app.models import Assessment, Run
 from app.protocol import Name
 from app.web.answer_form import FormDep
 from app.web.assessing import answer, asked, changed_since, latest, standing
-from app.web.deps import AssessmentDep, RulebookDep, SessionDep, render
+from app.web.deps import AssessmentDep, ItsRulebookDep, RulebookDep, SessionDep, render
 
 router = APIRouter()
 
@@ -62,6 +62,7 @@ def new(request: Request, session: SessionDep, rulebook: RulebookDep, form: Form
         name=TypeAdapter(Name).validate_python(form["name"]),
         description=form.get("description", "") or (example.description if example else ""),
         rulebook_version=rulebook.version,
+        rulebook_checksum=rulebook.checksum,
         answers=[],
         milestones=[],
     )
@@ -110,7 +111,7 @@ def _new_form(
 
 
 @router.get("/assessments/{assessment_id}")
-def overview(request: Request, assessment: AssessmentDep, rulebook: RulebookDep) -> Response:
+def overview(request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep) -> Response:
     count = standing(assessment, rulebook)
     milestone = latest(assessment)
     met = {row.question for row in assessment.answers}

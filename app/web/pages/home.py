@@ -38,8 +38,8 @@ def home(request: Request, rulebook: RulebookDep, session: SessionDep) -> Respon
     return render(
         request,
         "home.html",
-        drafts=[each for each in assessments if not each.milestones][:SHOWN],
-        decided=[each for each in assessments if each.milestones][:SHOWN],
+        drafts=[each for each in assessments if not each.decisions][:SHOWN],
+        decided=[each for each in assessments if each.decisions][:SHOWN],
         questions=len(rulebook.questions),
         active=lines(session, [run for run in active if run.kind != "starter"]),
         results=lines(session, results),

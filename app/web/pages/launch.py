@@ -103,7 +103,7 @@ def _run(session: Session, run_id: UUID) -> Run:
 
 
 def _advice(assessment: Assessment) -> Recommendation | None:
-    return assessment.milestones[-1].recommendation if assessment.milestones else None
+    return assessment.decisions[-1].recommendation if assessment.decisions else None
 
 
 def _show_form(

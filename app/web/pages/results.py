@@ -16,13 +16,13 @@ from app.web.advice_shown import (
     with_gates_named,
 )
 from app.web.assessing import changed_since, freeze, latest, record_of
-from app.web.deps import AssessmentDep, RulebookDep, SessionDep, render
+from app.web.deps import AssessmentDep, ItsRulebookDep, PartsDep, SessionDep, render
 
 router = APIRouter()
 
 
 @router.post("/assessments/{assessment_id}/result")
-def recommend_now(session: SessionDep, assessment: AssessmentDep, rulebook: RulebookDep) -> Response:
+def recommend_now(session: SessionDep, assessment: AssessmentDep, rulebook: ItsRulebookDep) -> Response:
     milestone = latest(assessment)
     if milestone is None or changed_since(assessment, milestone, rulebook):
         freeze(session, assessment, rulebook)
@@ -31,7 +31,12 @@ def recommend_now(session: SessionDep, assessment: AssessmentDep, rulebook: Rule
 
 @router.get("/assessments/{assessment_id}/result")
 def result(
-    request: Request, assessment: AssessmentDep, rulebook: RulebookDep, number: int | None = None
+    request: Request,
+    assessment: AssessmentDep,
+    session: SessionDep,
+    parts: PartsDep,
+    rulebook: ItsRulebookDep,
+    number: int | None = None,
 ) -> Response:
     milestone = _milestone(assessment, number)
     if milestone is None:
@@ -48,10 +53,10 @@ def result(
         "result.html",
         assessment=assessment,
         milestone=milestone,
-        milestones=assessment.milestones,
+        milestones=assessment.decisions,
         current=current,
         changed=changed_since(assessment, milestone, rulebook) if current else [],
-        sources=rulebook.evidence,
+        sources=parts.rulebooks.of(session, milestone.rulebook_checksum).evidence,
         scale=scale(r),
         first=first_of_all(r),
         numbers=numbers_of(r),
@@ -68,7 +73,11 @@ def result(
 
 @router.get("/assessments/{assessment_id}/record")
 def record_page(
-    request: Request, assessment: AssessmentDep, rulebook: RulebookDep, number: int | None = None
+    request: Request,
+    assessment: AssessmentDep,
+    session: SessionDep,
+    parts: PartsDep,
+    number: int | None = None,
 ) -> Response:
     milestone = _milestone(assessment, number)
     if milestone is None:
@@ -78,17 +87,19 @@ def record_page(
         "record.html",
         assessment=assessment,
         milestone=milestone,
-        text=record_of(assessment, milestone, rulebook),
+        text=record_of(milestone, parts.rulebooks.of(session, milestone.rulebook_checksum)),
     )
 
 
 @router.get("/assessments/{assessment_id}/record.md")
-def record_file(assessment: AssessmentDep, rulebook: RulebookDep, number: int | None = None) -> Response:
+def record_file(
+    assessment: AssessmentDep, session: SessionDep, parts: PartsDep, number: int | None = None
+) -> Response:
     milestone = _milestone(assessment, number)
     if milestone is None:
         raise NotFound("There is no recommendation yet: check the answers and ask for one.")
     return Response(
-        record_of(assessment, milestone, rulebook),
+        record_of(milestone, parts.rulebooks.of(session, milestone.rulebook_checksum)),
         media_type="text/markdown; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="decision-record-{milestone.number}.md"'},
     )
