@@ -75,11 +75,11 @@ class Verdict(NamedTuple):
 
 def _decide(rulebook: Rulebook, score: Score, bits: int, facts: Facts) -> Verdict:
     lean = rounded(score.lean)
-    method, decided_by = _method(lean, bits, rulebook.decision.tie)
+    method, decided_by = method_of(lean, bits, rulebook.decision.tie)
     return Verdict(method, lean, decided_by, rulebook.planning.choose(method, bits, facts), bits)
 
 
-def _method(lean: float, bits: int, tie: float) -> tuple[TrainingMethod, Literal["lean", "gate", "tie"]]:
+def method_of(lean: float, bits: int, tie: float) -> tuple[TrainingMethod, Literal["lean", "gate", "tie"]]:
     if bits & NEITHER:
         # With both closed the answer is still one of the two words: the cheaper and reversible one.
         return ("grpo" if bits & NEITHER == BLOCKS["sft"] else "sft"), "gate"
@@ -90,8 +90,12 @@ def _method(lean: float, bits: int, tie: float) -> tuple[TrainingMethod, Literal
 
 def outcome_of(rulebook: Rulebook, project: Project) -> Outcome:
     """The verdict alone, without its justification."""
-    facts = rulebook.facts(project)
-    score = rulebook.scoring.score(facts, weights_of(project, rulebook))
+    return outcome_under(rulebook, rulebook.facts(project), weights_of(project, rulebook))
+
+
+def outcome_under(rulebook: Rulebook, facts: Facts, weights: Sequence[float]) -> Outcome:
+    """The same from facts, which need not be those of a whole project."""
+    score = rulebook.scoring.score(facts, weights)
     verdict = _decide(rulebook, score, rulebook.gating.bits(facts), facts)
     return Outcome(verdict.method, verdict.plan, verdict.lean, verdict.decided_by)
 
@@ -114,7 +118,7 @@ def _fields(
     cost = cost_of(rulebook.compute, hardware_of(project), budget_of(project))
     words = _Words(rulebook, score, ruled, verdict)
     unknowns = unknowns_of(
-        rulebook, score, ruled, lambda lean: _method(lean, verdict.bits, rulebook.decision.tie)[0]
+        rulebook, score, ruled, lambda lean: method_of(lean, verdict.bits, rulebook.decision.tie)[0]
     )
     planning, now = rulebook.planning, Outcome(verdict.method, verdict.plan, verdict.lean, verdict.decided_by)
     return {
