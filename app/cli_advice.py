@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from app.advisor.advice import Recommendation
+from app.advisor.markdown import markdown
 from app.advisor.recommendation import recommend
-from app.advisor.record import record
+from app.advisor.record import compose
 from app.errors import InvalidInput, Malformed, Problem
 from app.main import read_rulebook
 from app.strict_json import strict_loads
@@ -47,7 +48,7 @@ def advise(
         case Format.JSON:
             sys.stdout.write(advice.model_dump_json(indent=2) + "\n")
         case Format.MARKDOWN:
-            sys.stdout.write(record(project, advice, rulebook) + "\n")
+            sys.stdout.write(markdown(compose(project, advice, rulebook)))
         case Format.TABLE:
             _print(advice)
     if advice.readiness != "ready":

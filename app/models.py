@@ -52,6 +52,10 @@ class Assessment(Base):
     description: Mapped[str] = mapped_column(default="")
     weights: Mapped[dict[str, float]] = mapped_column(Document(dict[str, float]), default=dict)
     """Factor weights as given; empty means the rulebook's own."""
+    measurements: Mapped[dict[str, float]] = mapped_column(
+        Document(dict[str, float]), default=dict, server_default="{}"
+    )
+    """What inspection and probe found, by the names the rulebook's gates use."""
     rulebook_version: Mapped[str]
     rulebook_checksum: Mapped[str] = mapped_column(default="", server_default="")
     """Of the rulebook it stands on until it is upgraded."""
@@ -103,6 +107,9 @@ class Milestone(Base):
     rulebook_checksum: Mapped[str]
     answers: Mapped[dict[str, Any]] = mapped_column(Document(dict[str, Any]))
     weights: Mapped[dict[str, float]] = mapped_column(Document(dict[str, float]))
+    measurements: Mapped[dict[str, float]] = mapped_column(
+        Document(dict[str, float]), default=dict, server_default="{}"
+    )
     recommendation: Mapped[Recommendation] = mapped_column(Document(Recommendation))
     kind: Mapped[str] = mapped_column(default="decision", server_default="decision")
     """`decision`, or `scenario`: other answers that were tried out and kept."""

@@ -1,186 +1,544 @@
-"""The decision record: a recommendation as Markdown that stands by itself, under the headings of MADR 4."""
+"""The decision record: composed once, under the headings of MADR 4, for pages, paper and Markdown alike."""
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
 from json import dumps
+from typing import ClassVar
+from urllib.parse import urlsplit
 
-from app.advisor.advice import GateOutcome, Recommendation, Stage
+from app.advisor.advice import Contribution, Flip, GateOutcome, Recommendation, Stage
 from app.advisor.answers import Project, wire_of
 from app.advisor.robustness import percent, signed
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Evidence
 
-SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|"})
+CITED = re.compile(r" ?\[([a-z0-9][\w.-]*(?:, [a-z0-9][\w.-]*)*)\]")
+GATE = re.compile(r"\b[A-Z]{1,2}\d{1,2}\b")
+
+STRONGEST = 4
+"""So many arguments are named for each method."""
+
+WAITS = "waits for the run"
 
 
-def record(project: Project, advice: Recommendation, rulebook: Rulebook, decided_on: str = "") -> str:
-    """`decided_on` is a date in words or ISO form; the record leaves a place for it where it is empty."""
-    parts = [
-        _head(project, advice, decided_on),
-        _context(project, advice),
-        _drivers(advice),
-        _options(advice),
-        _outcome(advice),
-        _consequences(advice),
-        _confirmation(advice),
-        _more(project, advice, rulebook),
-    ]
-    return "\n".join(line for part in parts for line in part).rstrip() + "\n"
+@dataclass(frozen=True)
+class Filing:
+    """What people decided about the recommendation. All in words or ISO form; empty where not known."""
+
+    status: str = "proposed"
+    decided_on: str = ""
+    owner: str = ""
+    review_by: str = ""
+    supersedes: str = ""
+    superseded_by: str = ""
+    number: int | None = None
+    note: str = ""
+    """How it came here, where it was not simply made here."""
 
 
-def plain(text: str) -> str:
-    """A user's words on one line, without effect on the page around them."""
-    return " ".join(text.split()).translate(SPECIAL)
+@dataclass(frozen=True)
+class Confirmed:
+    """A stage of the plan and what its run found; every figure in words."""
+
+    stage: str
+    run: str = ""
+    """Address of the run, once there is one."""
+    name: str = ""
+    before: str = WAITS
+    after: str = WAITS
+    change: str = WAITS
+    cost: str = WAITS
 
 
-def _head(project: Project, advice: Recommendation, decided_on: str) -> Iterator[str]:
-    yield "---"
-    yield f"status: {'accepted' if advice.readiness == 'ready' else 'proposed'}"
-    yield f"date: {decided_on or '(date of the decision)'}"
-    yield "decision-makers: (names)"
-    yield "---"
-    yield ""
-    yield f"# {plain(project.name) or 'SFT or GRPO'}: {advice.plan.title}"
-    yield ""
+# What a record is made of
 
 
-def _context(project: Project, advice: Recommendation) -> Iterator[str]:
-    yield "## Context and problem statement"
-    yield ""
-    if project.description:
-        yield plain(project.description)
-        yield ""
-    cover = advice.coverage
-    yield (
-        f"A language model is to be post-trained. {cover.answered} of {cover.total} questions are answered, "
-        f"{cover.unknown} are unknown, {cover.not_applicable} do not apply."
+@dataclass(frozen=True)
+class Line:
+    """A sentence or several: pieces of text, each with the numbers of the sources behind it."""
+
+    pieces: tuple[tuple[str, tuple[int, ...]], ...]
+    lead: str = ""
+    link: str = ""
+    kind: ClassVar = "line"
+
+    @property
+    def host(self) -> str:
+        """Where the link leads, in short."""
+        return urlsplit(self.link).netloc
+
+
+@dataclass(frozen=True)
+class Bullets:
+    kind: ClassVar = "bullets"
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    kind: ClassVar = "table"
+    label: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: tuple[int, ...] = ()
+    """Columns that hold numbers."""
+    foot: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    """Where the first cell of each row leads."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Suggested settings: on paper in one line, elsewhere as a table."""
+
+    kind: ClassVar = "settings"
+    label: str
+    rows: tuple[tuple[str, str, Line], ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    number: int
+    evidence: Evidence
+
+
+Block = Line | Bullets | Table | Settings
+
+
+@dataclass(frozen=True)
+class Part:
+    id: str
+    title: str
+    level: int
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    title: str
+    filing: Filing
+    verdict: str
+    firmness: str
+    parts: tuple[Part, ...]
+    sources: tuple[Source, ...]
+    checksum: str
+    """SHA-256 over the recommendation's JSON."""
+    project: str
+    """As JSON, for `Rulebook.read`."""
+
+
+def compose(
+    project: Project,
+    advice: Recommendation,
+    rulebook: Rulebook,
+    filing: Filing | None = None,
+    confirmed: Iterable[Confirmed] = (),
+    with_notes: bool = True,
+) -> Record:
+    """`with_notes` is False for readers who may not see what was noted beside the answers."""
+    writer = _Writer(advice, rulebook)
+    filing = filing or Filing()
+    parts = (
+        writer.context(project),
+        writer.drivers(),
+        writer.options(),
+        writer.outcome(),
+        *writer.gates(),
+        writer.plan(),
+        writer.unchecked(),
+        writer.changes(),
+        writer.consequences(),
+        writer.cost(),
+        writer.confirmation(tuple(confirmed)),
+        writer.arguments(),
+        writer.answers(),
+        *writer.notes(project, with_notes),
+        writer.reproduction(filing),
     )
-    yield ""
-
-
-def _drivers(advice: Recommendation) -> Iterator[str]:
-    yield "## Decision drivers"
-    yield ""
-    yield "| Factor | Weight | Direction (−1 SFT, +1 GRPO) | Part of the lean |"
-    yield "|---|---:|---:|---:|"
-    for factor in advice.factors:
-        numbers = f"{percent(factor.weight)} | {signed(factor.direction)} | {factor.contribution:+.4f}"
-        yield f"| {factor.title} | {numbers} |"
-    yield ""
-    for factor in advice.factors:
-        yield f"**{factor.title}.** {factor.paragraph}"
-        yield ""
-
-
-def _options(advice: Recommendation) -> Iterator[str]:
-    yield "## Considered options"
-    yield ""
-    yield "- SFT"
-    yield "- GRPO (Group Relative Policy Optimization)"
-    yield "- A short SFT warm start, then GRPO"
-    yield "- Not training yet"
-    for road in advice.alternatives:
-        yield f"- {road.title}: {road.sentence}"
-    yield ""
-
-
-def _outcome(advice: Recommendation) -> Iterator[str]:
-    yield "## Decision outcome"
-    yield ""
-    yield f"**{advice.headline}** {advice.reason}"
-    yield ""
-    yield f"{advice.band_reason} {advice.plan.sentence}"
-    yield ""
-    yield from _listed("To be settled first", advice.blockers)
-    held = [gate for gate in advice.gates if gate.state == "holds" and gate not in advice.blockers]
-    yield from _listed("Gates that hold besides", held)
-    for number, stage in enumerate(advice.plan.stages, 1):
-        yield from _stage(number, stage)
-    yield "### Contributions"
-    yield ""
-    yield "| Question | Answer | Basis | Effect | Part of the lean | Grade |"
-    yield "|---|---|---|---:|---:|---|"
-    for part in advice.contributions:
-        cells = f"{part.effect:+g} | {part.contribution:+.6f} | {part.grade}"
-        yield f"| {part.question} {part.title} | {plain(part.answer_label)} | {part.basis or '–'} | {cells} |"
-    yield ""
-
-
-def _listed(title: str, gates: Iterable[GateOutcome]) -> Iterator[str]:
-    lines = [f"- {gate.id} {gate.title}: {gate.sentence} {gate.lift}" for gate in gates]
-    if lines:
-        yield f"### {title}"
-        yield ""
-        yield from lines
-        yield ""
-
-
-def _stage(number: int, stage: Stage) -> Iterator[str]:
-    yield f"### Stage {number}: {stage.title}"
-    yield ""
-    yield stage.purpose
-    yield ""
-    yield "| Setting | Suggested | Why |"
-    yield "|---|---|---|"
-    for setting in stage.recipe:
-        yield f"| {setting.name} | {setting.value} | {setting.why} [{', '.join(setting.sources)}] |"
-    yield ""
-
-
-def _consequences(advice: Recommendation) -> Iterator[str]:
-    yield "## Consequences"
-    yield ""
-    for risk in advice.risks:
-        yield f"- {risk.title}: {risk.sentence} Watched by: {risk.watch}"
-    yield f"- Cost: {advice.cost.sentence}"
-    yield ""
-    if advice.flips:
-        yield "What would change the decision:"
-        yield ""
-        yield from (f"- {flip.sentence}" for flip in advice.flips)
-        yield ""
-    if advice.unknowns:
-        yield "What is not known:"
-        yield ""
-        yield from (f"- {unknown.sentence}" for unknown in advice.unknowns)
-        yield ""
-
-
-def _confirmation(advice: Recommendation) -> Iterator[str]:
-    yield "## Confirmation"
-    yield ""
-    yield (
-        "The same held-out items and the same grader measure the model before and after training, with "
-        "confidence intervals. The decision held if the intervals do not touch and nothing else got worse."
+    return Record(
+        title=f"{project.name or 'SFT or GRPO'}: {advice.plan.title}",
+        filing=filing,
+        verdict=advice.headline,
+        firmness=f"{BANDS[advice.band]}. {advice.band_reason}",
+        parts=parts,
+        sources=tuple(Source(number, rulebook.evidence[name]) for name, number in writer.numbers.items()),
+        checksum=checksum(advice),
+        project=dumps(wire_of(project), indent=2, ensure_ascii=False) if with_notes else "",
     )
-    if advice.plan.trigger:
-        yield ""
-        yield advice.plan.trigger
-    yield ""
 
 
-def _more(project: Project, advice: Recommendation, rulebook: Rulebook) -> Iterator[str]:
-    yield "## More information"
-    yield ""
-    yield f"Rulebook {advice.rulebook.version}, SHA-256 `{advice.rulebook.checksum}`."
-    yield (
-        f"GRPO leads in {percent(advice.acceptability.near)} of weightings near these and in "
-        f"{percent(advice.acceptability.all)} of all weightings. That is how robust the rules are, "
-        "not a forecast of success."
-    )
-    yield ""
-    yield "The answers and weights below, under that rulebook, give this decision again:"
-    yield ""
-    yield "```json"
-    # A backtick inside a note must not close the fence.
-    yield dumps(wire_of(project), indent=2, ensure_ascii=False).replace("`", "\\u0060")
-    yield "```"
-    yield ""
-    yield "Sources:"
-    yield ""
-    cited = sorted({source for part in advice.contributions if part.effect for source in part.sources})
-    yield from (_cited(rulebook.evidence[source]) for source in cited if source in rulebook.evidence)
+BANDS = {
+    "strong": "Strong",
+    "moderate": "Moderate",
+    "too_close": "Too close to call",
+    "only_runnable": "The only option that can run",
+}
 
 
-def _cited(evidence: Evidence) -> str:
-    where = f" <{evidence.link}>" if evidence.link else ""
-    return f"- [{evidence.id}] {evidence.citation} ({evidence.year}).{where} {evidence.finding}"
+def checksum(advice: Recommendation) -> str:
+    return sha256(advice.model_dump_json().encode()).hexdigest()
+
+
+def with_gates_named(sentence: str, gates: Iterable[GateOutcome]) -> str:
+    """Gate ids are for programs; people read the title."""
+    titles = {gate.id: gate.title for gate in gates}
+    return GATE.sub(lambda found: f"“{titles[found[0]]}”" if found[0] in titles else found[0], sentence)
+
+
+def cut(paragraph: str) -> list[tuple[str, tuple[str, ...]]]:
+    """A paragraph as pieces of text, each with the sources that it names behind it in square brackets."""
+    pieces = CITED.split(paragraph)
+    named = [tuple(ids.split(", ")) for ids in pieces[1::2]] + [()]
+    return list(zip(pieces[::2], named, strict=True))
+
+
+class _Writer:
+    """Composes the parts in reading order, and numbers the sources as they come up."""
+
+    def __init__(self, advice: Recommendation, rulebook: Rulebook) -> None:
+        self.advice = advice
+        self.rulebook = rulebook
+        self.numbers: dict[str, int] = {}
+
+    def cited(self, names: Iterable[str]) -> tuple[int, ...]:
+        known = [name for name in names if name in self.rulebook.evidence]
+        return tuple(self.numbers.setdefault(name, len(self.numbers) + 1) for name in known)
+
+    def line(self, text: str, lead: str = "", sources: Iterable[str] = (), link: str = "") -> Line:
+        """`text` is this program's own: it may name sources in square brackets, and gates by id."""
+        named = with_gates_named(text, self.advice.gates)
+        pieces = [(piece, self.cited(names)) for piece, names in cut(named)]
+        if more := self.cited(sources):
+            pieces.append(("", more))
+        return Line(tuple(piece for piece in pieces if any(piece)), lead, link)
+
+    # Context, drivers, options
+
+    def context(self, project: Project) -> Part:
+        cover = self.advice.coverage
+        blocks = [told(project.description)] if project.description else []
+        blocks.append(
+            self.line(
+                "A language model is to be trained further, and the question is how: by SFT (supervised "
+                "fine-tuning), which copies good answers, or by GRPO (Group Relative Policy Optimization), "
+                "which lets the model try several answers and reinforces those that score better. "
+                f"Of {cover.total} questions about the project {cover.answered} are answered, "
+                f"{cover.unknown} are not known yet and {cover.not_applicable} do not apply."
+            )
+        )
+        return Part("context", "Context and Problem Statement", 2, tuple(blocks))
+
+    def drivers(self) -> Part:
+        advice = self.advice
+        rows = tuple(
+            (f.title, percent(f.weight), signed(f.direction), signed(f.contribution)) for f in advice.factors
+        )
+        table = Table(
+            "The five factors",
+            ("Factor", "Weight", "Direction", "Adds to the lean"),
+            rows,
+            (1, 2, 3),
+            ("Together", "", "", signed(advice.lean)),
+        )
+        how = self.line(
+            "Directions run from −1 (all SFT) to +1 (all GRPO); weight times direction is what a factor adds."
+        )
+        why = Bullets(tuple(self.line(factor.paragraph) for factor in advice.factors))
+        return Part("drivers", "Decision Drivers", 2, (table, how, why))
+
+    def options(self) -> Part:
+        options = (
+            "SFT",
+            "GRPO",
+            "A short SFT warm start, then GRPO",
+            "A reward model from preference pairs, then GRPO against it",
+            "Not training yet",
+        )
+        return Part(
+            "options", "Considered Options", 2, (Bullets(tuple(self.line(option) for option in options)),)
+        )
+
+    # The outcome
+
+    def outcome(self) -> Part:
+        advice = self.advice
+        near = advice.acceptability.near if advice.lean_method == "grpo" else 1 - advice.acceptability.near
+        every = advice.acceptability.all if advice.lean_method == "grpo" else 1 - advice.acceptability.all
+        robust = "That says how robust the rules are; it is no forecast of success."
+        if advice.decided_by != "tie":
+            leads = f"{advice.lean_method.upper()} leads in {percent(near)} of weightings near these"
+            robust = f"{leads} and in {percent(every)} of all weightings. {robust}"
+        blocks = [
+            self.line(advice.reason, lead=f"Chosen option: “{advice.plan.title}”."),
+            self.line(f"{advice.band_reason} {robust}", lead=f"How firm: {BANDS[advice.band].lower()}."),
+            self.line(_DECIDED[advice.decided_by], lead="What decided."),
+        ]
+        return Part("outcome", "Decision Outcome", 2, tuple(blocks))
+
+    def gates(self) -> Iterator[Part]:
+        """Gates first: what blocks, what warns, and what was checked and found clear."""
+        advice = self.advice
+        if advice.blockers:
+            yield Part("first", "To Be Settled First", 3, (self._lifted(advice.blockers),))
+        known = {gate.id for gate in advice.blockers}
+        held = [gate for gate in advice.gates if gate.state == "holds" and gate.id not in known]
+        clear = [gate.title for gate in advice.gates if gate.state == "clear"]
+        unsettled = sum(gate.state == "unknown" for gate in advice.gates)
+        blocks: list[Block] = [self._lifted(held)] if held else []
+        if clear:
+            blocks.append(self.line(f"{'; '.join(clear)}.", lead="Looked for and not found:"))
+        if unsettled:
+            blocks.append(
+                self.line(f"{unsettled} of {len(advice.gates)} gates are not settled yet: see below.")
+            )
+        what = "A gate is a fact that rules a method out, or asks for care, whatever the factors say."
+        yield Part("gates", "Gates", 3, (self.line(what), *blocks))
+
+    def _lifted(self, gates: Iterable[GateOutcome]) -> Bullets:
+        return Bullets(
+            tuple(
+                self.line(
+                    f"{gate.sentence} What lifts it: {gate.lift}", lead=f"{gate.title}.", sources=gate.sources
+                )
+                for gate in gates
+            )
+        )
+
+    def plan(self) -> Part:
+        plan = self.advice.plan
+        blocks: list[Block] = [self.line(plan.sentence, lead=f"{plan.title}.", sources=plan.sources)]
+        if plan.steps:
+            blocks.append(Bullets(tuple(self.line(step) for step in plan.steps)))
+        for number, stage in enumerate(plan.stages, 1):
+            blocks += self._stage(number, stage)
+        if plan.trigger:
+            blocks.append(self.line(plan.trigger, lead="Go further when:"))
+        return Part("plan", "The Plan", 3, tuple(blocks))
+
+    def _stage(self, number: int, stage: Stage) -> Iterator[Block]:
+        yield self.line(stage.purpose, lead=f"Stage {number}: {stage.title}.")
+        if stage.recipe:
+            yield Settings(
+                f"Suggested settings of stage {number}",
+                tuple(
+                    (setting.name, _value(setting.value), self.line(setting.why, sources=setting.sources))
+                    for setting in stage.recipe
+                ),
+            )
+
+    # What is not certain
+
+    def unchecked(self) -> Part:
+        advice = self.advice
+        blocks: list[Block] = [self.line(self._measured())]
+        lines = [self.line(unknown.sentence, lead=f"{unknown.title}.") for unknown in advice.unknowns]
+        open_ones = {unknown.question for unknown in advice.unknowns}
+        # A gate that waits for an answer above is named there already.
+        lines += [
+            self.line(gate.sentence, lead=f"{gate.title}.")
+            for gate in advice.gates
+            if gate.state == "unknown" and not open_ones.intersection(gate.questions)
+        ]
+        if lines:
+            blocks.append(Bullets(tuple(lines)))
+        if advice.next_question and advice.unknowns:
+            blocks.append(self.line(advice.next_question.sentence, lead="Worth finding out first:"))
+        return Part("unchecked", "What Was Not Checked", 3, tuple(blocks))
+
+    def _measured(self) -> str:
+        given = [part for part in self.advice.contributions if part.state == "answered"]
+        measured = [part for part in given if part.basis not in (None, "told")]
+        open_ones = len(self.advice.unknowns)
+        missing = f"{open_ones} of {self.advice.coverage.total} questions have no answer yet. "
+        missing = missing if open_ones else "Every question that applies has an answer. "
+        if not measured:
+            return f"{missing}Nothing was measured: every answer counts as told."
+        named = ", ".join(part.title for part in measured)
+        return f"{missing}Measured: {named}. The other {len(given) - len(measured)} answers count as told."
+
+    def changes(self) -> Part:
+        return Part("changes", "What Would Change It", 3, tuple(self._changes()))
+
+    def _changes(self) -> Iterator[Block]:
+        advice = self.advice
+        if advice.flips:
+            yield self.line("Any one of these answers would change the advice:")
+            yield Bullets(tuple(self._flipped(advice.flips)))
+        elif advice.flips is not None:
+            yield self.line("No single answer that a team can change would change the advice.")
+        if advice.robustness:
+            turning = [flip for flip in advice.robustness.weight_flips if flip.turns_at is not None]
+            for flip in turning:
+                yield self.line(flip.sentence)
+            if not turning:
+                yield self.line("No other weight of a single factor would change the method.")
+        if advice.unknowns:
+            low, high = signed(advice.interval.low), signed(advice.interval.high)
+            yield self.line(f"While some answers are unknown, the lean lies between {low} and {high}.")
+
+    def _flipped(self, flips: Iterable[Flip]) -> Iterator[Line]:
+        """One line for all answers to a question that lead to the same advice."""
+        rows: dict[tuple[str, str, str], tuple[Flip, list[str]]] = {}
+        for flip in flips:
+            _, labels = rows.setdefault((flip.question, flip.method_after, flip.plan_after), (flip, []))
+            labels.append(f"“{flip.to_label}”")
+        for flip, labels in rows.values():
+            then = "not to train yet" if flip.plan_after == "not_yet" else flip.method_after.upper()
+            said = f"with {_or(labels)} instead of “{flip.from_label}” the advice would be {then}."
+            yield self.line(said, lead=f"{flip.title}:")
+
+    def consequences(self) -> Part:
+        lines = [
+            self.line(
+                f"{risk.sentence} Watched by: {risk.watch}", lead=f"{risk.title}.", sources=risk.sources
+            )
+            for risk in self.advice.risks
+        ]
+        return Part("consequences", "Consequences", 3, (Bullets(tuple(lines)),))
+
+    def cost(self) -> Part:
+        cost = self.advice.cost
+        assumed = self.line(" ".join(cost.assumptions), lead="Assumptions:")
+        return Part("cost", "Cost", 3, (self.line(cost.sentence), *([assumed] if cost.assumptions else [])))
+
+    def confirmation(self, confirmed: tuple[Confirmed, ...]) -> Part:
+        stages = self.advice.plan.stages
+        rows = confirmed or tuple(Confirmed(stage.title) for stage in stages)
+        blocks: list[Block] = [
+            self.line(
+                "The same held-out items and the same grader measure the model before and after training, "
+                "with 95 % intervals. The decision held if the score rose by more than chance explains and "
+                "nothing else got worse."
+            )
+        ]
+        if rows:
+            blocks.append(
+                Table(
+                    "Figures of the runs",
+                    ("Stage", "Before", "After", "Change", "Cost"),
+                    tuple((_stage_and_run(row), row.before, row.after, row.change, row.cost) for row in rows),
+                    links=tuple(row.run for row in rows),
+                )
+            )
+        else:
+            blocks.append(self.line("There is no training to confirm yet; the steps above come first."))
+        return Part("confirmation", "Confirmation", 3, tuple(blocks))
+
+    # The case for each side, and everything behind it
+
+    def arguments(self) -> Part:
+        parts = self.advice.contributions
+        lines = []
+        for method, sign in (("SFT", -1), ("GRPO", 1)):
+            side = sorted((p for p in parts if p.contribution * sign > 0), key=_least_first)
+            named = [f"{p.title}: {p.answer_label} ({signed(p.contribution)})" for p in side[:STRONGEST]]
+            lines.append(told("; ".join(named) + "." if named else "Nothing.", lead=f"For {method}:"))
+        lines += [
+            self.line(other.sentence, lead=f"{other.title}:", sources=other.sources)
+            for other in self.advice.alternatives
+        ]
+        return Part("arguments", "Pros and Cons of the Options", 2, (Bullets(tuple(lines)),))
+
+    def answers(self) -> Part:
+        parts = self.advice.contributions
+        known = [part for part in parts if part.state != "unknown"]
+        missing = [part.title for part in parts if part.state == "unknown"]
+        blocks: list[Block] = []
+        if known:
+            blocks.append(self._answered(known))
+        if missing:
+            blocks.append(self.line(f"{'; '.join(missing)}.", lead="Not known yet:"))
+        blocks.append(
+            self.line(
+                "Effects run from −3 (SFT) to +3 (GRPO). Grade A: several independent sources; B: one good "
+                "source, or caveats; C: practice, or a single report."
+            )
+        )
+        return Part("answers", "More Information", 2, tuple(blocks))
+
+    def _answered(self, known: Iterable[Contribution]) -> Table:
+        for part in known:
+            if part.effect:
+                self.cited(part.sources)
+        return Table(
+            "Every answer and what it adds to the lean",
+            ("Question", "Answer", "Basis", "Effect", "Adds", "Grade"),
+            tuple(
+                (
+                    part.title,
+                    part.answer_label,
+                    part.basis or "–",
+                    f"{part.effect:+g}".replace("-", "−") if part.effect else "0",
+                    _fine(part.contribution),
+                    part.grade,
+                )
+                for part in known
+            ),
+            (3, 4),
+            ("Together", "", "", "", _fine(self.advice.lean), ""),
+        )
+
+    def notes(self, project: Project, with_notes: bool) -> Iterator[Part]:
+        noted = [
+            told(answer.note, lead=f"{question.title}:", link=answer.evidence or "")
+            for name, question in self.rulebook.questions.items()
+            if (answer := project.answers.get(name)) and (answer.note or answer.evidence)
+        ]
+        if not noted:
+            return
+        if with_notes:
+            yield Part("notes", "Notes and Evidence", 3, (Bullets(tuple(noted)),))
+        else:
+            hidden = "Notes and links beside the answers are not shown here."
+            yield Part("notes", "Notes and Evidence", 3, (self.line(hidden),))
+
+    def reproduction(self, filing: Filing) -> Part:
+        stamp = self.advice.rulebook
+        blocks = [
+            self.line(
+                f"Rulebook {stamp.version}, SHA-256 {stamp.checksum}. "
+                f"Result, SHA-256 {checksum(self.advice)}. The same answers and weights under that rulebook "
+                "give this result again, byte for byte: import the record’s JSON into any Tuning Fork that "
+                "holds the rulebook, and it says whether they do."
+            )
+        ]
+        if filing.note:
+            blocks.append(told(filing.note))
+        return Part("reproduction", "How to Reproduce It", 3, tuple(blocks))
+
+
+_DECIDED = {
+    "lean": "The sum of the five factors; no gate ruled a method out.",
+    "gate": "A gate ruled the other method out, whatever the factors say.",
+    "tie": "The factors balance out. A tie goes to SFT: it is cheaper, can be undone, and is the usual "
+    "first stage in any case.",
+}
+
+
+def told(text: str, lead: str = "", link: str = "") -> Line:
+    """A user's words: nothing in them is read as a citation."""
+    return Line(((text, ()),) if text else (), lead, link)
+
+
+def _least_first(part: Contribution) -> float:
+    return -abs(part.contribution)
+
+
+def _stage_and_run(row: Confirmed) -> str:
+    return f"{row.stage}: {row.name}" if row.name else row.stage
+
+
+def _value(value: float | int | str | bool) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _fine(value: float) -> str:
+    """Three places: answers that add little still show what they add."""
+    shown = f"{value:+.3f}"
+    return "0" if shown[1:] == "0.000" else shown.replace("-", "−")
+
+
+def _or(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -1,6 +1,5 @@
 """How a recommendation is drawn and worded on pages: scale of the picture, shares, the worked examples."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,10 +7,8 @@ from itertools import chain
 
 from app.advisor.advice import Flip, GateOutcome, Recommendation
 from app.advisor.recommendation import recommend
+from app.advisor.record import cut
 from app.advisor.rulebook import Rulebook
-
-GATE = re.compile(r"\b[A-Z]{1,2}\d{1,2}\b")
-CITED = re.compile(r" ?\[([a-z0-9][\w.-]*(?:, [a-z0-9][\w.-]*)*)\]")
 
 
 @dataclass(frozen=True)
@@ -59,19 +56,6 @@ def grouped(flips: Iterable[Flip]) -> list[tuple[Flip, list[str]]]:
         _, labels = rows.setdefault((flip.question, flip.method_after, flip.plan_after), (flip, []))
         labels.append(flip.to_label)
     return list(rows.values())
-
-
-def with_gates_named(sentence: str, gates: Iterable[GateOutcome]) -> str:
-    """Gate ids are for programs; people read the title."""
-    titles = {gate.id: gate.title for gate in gates}
-    return GATE.sub(lambda found: f"“{titles[found[0]]}”" if found[0] in titles else found[0], sentence)
-
-
-def cut(paragraph: str) -> list[tuple[str, tuple[str, ...]]]:
-    """A paragraph as pieces of text, each with the sources that it names behind it in square brackets."""
-    pieces = CITED.split(paragraph)
-    named = [tuple(ids.split(", ")) for ids in pieces[1::2]] + [()]
-    return list(zip(pieces[::2], named, strict=True))
 
 
 def numbers_of(recommendation: Recommendation) -> dict[str, int]:

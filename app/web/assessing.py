@@ -7,7 +7,6 @@ from sqlalchemy.orm import Session
 
 from app.advisor.answers import Project
 from app.advisor.recommendation import EVERYTHING, recommend
-from app.advisor.record import record
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
 from app.database import now
@@ -44,7 +43,7 @@ def answer(assessment: Assessment, question: str, given: object, why: str = "") 
 
 
 def change(assessment: Assessment, field: str, value: Any, why: str = "") -> None:
-    """`field` is `name`, `description` or `weights`."""
+    """`field` is `name`, `description`, `weights` or `measurements`."""
     before = getattr(assessment, field)
     if value != before:
         setattr(assessment, field, value)
@@ -83,6 +82,7 @@ def project(assessment: Assessment, rulebook: Rulebook) -> Project:
         {
             "answers": answers(assessment),
             "weights": assessment.weights or None,
+            "measurements": assessment.measurements,
             "name": assessment.name,
             "description": assessment.description,
         }
@@ -98,6 +98,7 @@ def freeze(session: Session, assessment: Assessment, rulebook: Rulebook) -> Mile
         rulebook_checksum=rulebook.checksum,
         answers=answers(assessment),
         weights=dict(assessment.weights),
+        measurements=dict(assessment.measurements),
         recommendation=recommend(project(assessment, rulebook), rulebook, include=EVERYTHING),
         name=assessment.name,
         description=assessment.description,
@@ -117,19 +118,21 @@ def changed_since(assessment: Assessment, milestone: Milestone, rulebook: Rulebo
     ]
     if assessment.weights != milestone.weights:
         changed.append("the weights")
+    if assessment.measurements != milestone.measurements:
+        changed.append("the measurements")
     if rulebook.checksum != milestone.rulebook_checksum:
         changed.append("the rulebook itself")
     return changed
 
 
-def record_of(milestone: Milestone, rulebook: Rulebook) -> str:
-    """Of what was frozen, not of what was answered since; `rulebook` is the one it was frozen under."""
-    told = rulebook.read(
+def frozen(milestone: Milestone, rulebook: Rulebook) -> Project:
+    """The project as it was; `rulebook` is the one the milestone was frozen under."""
+    return rulebook.read(
         {
             "answers": milestone.answers,
             "weights": milestone.weights or None,
+            "measurements": milestone.measurements,
             "name": milestone.name,
             "description": milestone.description,
         }
     )
-    return record(told, milestone.recommendation, rulebook)

@@ -110,9 +110,9 @@ def test_asking_again_without_a_change_freezes_nothing_new(browse: Browse, decid
 def test_the_decision_record_is_shown_and_downloaded_alike(browse: Browse, decided: Start):
     page = browse()
     page.goto(f"{decided()}/record")
-    shown = page.locator("#record").inner_text()
+    shown = page.locator("#record").text_content() or ""
     with page.expect_download() as started:
-        page.get_by_role("link", name="Download").click()
+        page.get_by_role("link", name="Markdown").click()
     text = started.value.path().read_text(encoding="utf-8")
     assert shown.strip() == text.strip()
     assert started.value.suggested_filename.endswith(".md")

@@ -5,16 +5,15 @@ import re
 import pytest
 
 from app.advisor.recommendation import EVERYTHING, recommend
+from app.advisor.record import cut, with_gates_named
 from app.main import read_rulebook
 from app.web.advice_shown import (
-    cut,
     first_of_all,
     grouped,
     hours,
     numbers_of,
     scale,
     share,
-    with_gates_named,
     worked,
 )
 

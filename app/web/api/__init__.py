@@ -1,10 +1,20 @@
 """The REST API: the same nouns as the pages, in the same order."""
 
-from app.web.api import assessments, datasets, health, questionnaire, recommendations, runs, worker
+from app.web.api import (
+    assessments,
+    datasets,
+    health,
+    milestones,
+    questionnaire,
+    recommendations,
+    runs,
+    worker,
+)
 
 ROUTERS = [
     questionnaire.router,
     assessments.router,
+    milestones.router,
     runs.router,
     worker.router,
 ]

@@ -1,7 +1,7 @@
 """Assessments: a project with its answers, weights and frozen recommendations."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Request, Response
@@ -20,12 +20,13 @@ from app.web.api.examples import ANSWERS, CHANGES, NEW_ASSESSMENT
 from app.web.api.paging import Cursor, Limit, Page, page_of
 from app.web.api.recommendations import MOST_ANSWERS
 from app.web.api.runs import Launch
-from app.web.deps import AssessmentDep, ItsRulebookDep, PartsDep, RulebookDep, SessionDep
+from app.web.deps import AssessmentDep, ItsRulebookDep, RulebookDep, SessionDep
 
 router = APIRouter(tags=["assessments"], route_class=StrictRoute)
 
 Description = Annotated[str, StringConstraints(max_length=4000)]
 Weights = Annotated[dict[str, float], Field(max_length=20)]
+Measurements = Annotated[dict[str, float], Field(max_length=50)]
 
 
 class NewAssessment(Message):
@@ -34,21 +35,35 @@ class NewAssessment(Message):
     answers: Annotated[dict[str, Any], Field(max_length=MOST_ANSWERS, default_factory=dict)]
     weights: Annotated[Weights, Field(default_factory=dict)]
     """Empty means the rulebook's own."""
+    measurements: Annotated[Measurements, Field(default_factory=dict)]
+    """What an inspection or a probe found, by the names the rulebook's gates use."""
 
 
 class Changes(Message):
     name: Name | None = None
     description: Description | None = None
     weights: Weights | None = None
+    measurements: Measurements | None = None
 
 
 class MilestoneView(BaseModel):
+    id: UUID
     number: int
+    kind: str
+    label: str
+    name: str
+    description: str
+    status: Literal["proposed", "accepted", "rejected", "deprecated", "superseded"]
+    owner: str
+    review_by: date | None
+    supersedes_id: UUID | None
+    """The `id` of the recommendation that this one takes the place of."""
     created_at: datetime
     rulebook_version: str
     rulebook_checksum: str
     answers: dict[str, Any]
     weights: dict[str, float]
+    measurements: dict[str, float]
     recommendation: Recommendation
 
 
@@ -58,6 +73,7 @@ class AssessmentView(BaseModel):
     description: str
     answers: dict[str, Any]
     weights: dict[str, float]
+    measurements: dict[str, float]
     rulebook_version: str
     milestones: int
     """How often a recommendation was frozen."""
@@ -88,6 +104,7 @@ def create_assessment(
         name=body.name,
         description=body.description,
         weights=body.weights,
+        measurements=body.measurements,
         rulebook_version=rulebook.version,
         rulebook_checksum=rulebook.checksum,
         answers=[],
@@ -107,7 +124,7 @@ def show_assessment(assessment: AssessmentDep) -> AssessmentView:
     return _view(assessment)
 
 
-@router.patch("/assessments/{assessment_id}", summary="Change name, description or weights")
+@router.patch("/assessments/{assessment_id}", summary="Change name, description, weights or measurements")
 def change_assessment(
     body: Annotated[Changes, Body(openapi_examples=CHANGES)],
     assessment: AssessmentDep,
@@ -172,36 +189,25 @@ def put_answer(
 def freeze_recommendation(
     assessment: AssessmentDep, session: SessionDep, rulebook: ItsRulebookDep
 ) -> MilestoneView:
-    return _milestone(assessing.freeze(session, assessment, rulebook))
+    return milestone_view(assessing.freeze(session, assessment, rulebook))
 
 
 @router.get("/assessments/{assessment_id}/recommendation", summary="The latest frozen recommendation")
 def show_recommendation(assessment: AssessmentDep) -> MilestoneView:
-    return _milestone(_latest(assessment))
+    return milestone_view(latest_of(assessment))
 
 
 @router.get("/assessments/{assessment_id}/plan", summary="The recommended plan, ready to launch")
 def show_plan(assessment: AssessmentDep) -> Launch:
     """On the starter model, with the task that fits the advice. Change what you like and POST it to /runs."""
-    advice = _latest(assessment).recommendation
+    advice = latest_of(assessment).recommendation
     if advice.plan.id == "not_yet":
         raise Conflict(f"There is nothing to launch yet. {advice.plan.sentence}")
     form = launch_defaults.from_advice(assessment.name, advice)
     return Launch(plan=launch_form.read(form, {}).specs, assessment=assessment.id)
 
 
-@router.get(
-    "/assessments/{assessment_id}/record.md",
-    summary="The decision record as Markdown",
-    response_class=Response,
-)
-def show_record(assessment: AssessmentDep, session: SessionDep, parts: PartsDep) -> Response:
-    milestone = _latest(assessment)
-    text = assessing.record_of(milestone, parts.rulebooks.of(session, milestone.rulebook_checksum))
-    return Response(text, media_type="text/markdown; charset=utf-8")
-
-
-def _latest(assessment: Assessment) -> Milestone:
+def latest_of(assessment: Assessment) -> Milestone:
     found = assessing.latest(assessment)
     if found is None:
         raise NotFound("Nothing was recommended yet; POST to this address first.")
@@ -210,7 +216,7 @@ def _latest(assessment: Assessment) -> Milestone:
 
 def _check(assessment: Assessment, rulebook: Rulebook) -> None:
     """Refuse what could not be recommended on later."""
-    rulebook.read({"answers": assessing.answers(assessment), "weights": assessment.weights or None})
+    assessing.project(assessment, rulebook)
 
 
 def _view(assessment: Assessment) -> AssessmentView:
@@ -220,6 +226,7 @@ def _view(assessment: Assessment) -> AssessmentView:
         description=assessment.description,
         answers=assessing.answers(assessment),
         weights=assessment.weights,
+        measurements=assessment.measurements,
         rulebook_version=assessment.rulebook_version,
         milestones=len(assessment.decisions),
         created_at=assessment.created_at,
@@ -227,5 +234,5 @@ def _view(assessment: Assessment) -> AssessmentView:
     )
 
 
-def _milestone(milestone: Milestone) -> MilestoneView:
+def milestone_view(milestone: Milestone) -> MilestoneView:
     return MilestoneView.model_validate(milestone, from_attributes=True)

@@ -56,6 +56,14 @@ REINFORCEMENT: dict[str, Any] = WARM_START | {
     },
 }
 
+DECISIONS: Examples = {
+    "accepted": {
+        "summary": "Accepted, with somebody who answers for it and a day to look again",
+        "value": {"status": "accepted", "owner": "Head of research", "review_by": "2027-06-30"},
+    },
+    "rejected": {"summary": "Rejected", "value": {"status": "rejected"}},
+}
+
 RUNS: Examples = {
     "one_run": {"summary": "One SFT run on the starter model", "value": CLAUSES_RUN},
     "two_stages": {

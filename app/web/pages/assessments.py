@@ -15,6 +15,7 @@ from app.protocol import Name
 from app.web.answer_form import FormDep
 from app.web.assessing import answer, asked, changed_since, latest, standing
 from app.web.deps import AssessmentDep, ItsRulebookDep, RulebookDep, SessionDep, render
+from app.web.records import review_due
 
 router = APIRouter()
 
@@ -41,6 +42,7 @@ def _row(assessment: Assessment, rulebook: Rulebook) -> dict[str, object]:
         "answered": standing(assessment, rulebook).answered,
         "total": len(asked(rulebook)),
         "plan": milestone.recommendation.plan if milestone else None,
+        "due": review_due(assessment),
     }
 
 

@@ -11,6 +11,7 @@ from app.models import Assessment, Report, Run
 from app.protocol import HealthEvent, RunState
 from app.web.deps import RulebookDep, SessionDep, render
 from app.web.pages.runs import held_out_share, lines
+from app.web.records import review_due
 
 router = APIRouter()
 
@@ -45,6 +46,7 @@ def home(request: Request, rulebook: RulebookDep, session: SessionDep) -> Respon
         results=lines(session, results),
         shares={run.id: held_out_share(session, run) for run in results},
         alerts=alerts(session, active, ended),
+        reviews=[(each, due) for each in assessments if (due := review_due(each))][:SHOWN],
         starter=starter_run(session),
         nothing_yet=not assessments and not results and all(run.kind == "starter" for run in active),
     )

@@ -1,21 +1,20 @@
-"""Pages of what the answers led to: the frozen recommendation and its decision record."""
+"""Pages of what the answers led to: the frozen recommendation."""
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
+from app.advisor.record import cut, with_gates_named
 from app.errors import NotFound
 from app.models import Assessment, Milestone
 from app.web.advice_shown import (
-    cut,
     first_of_all,
     grouped,
     hours,
     numbers_of,
     scale,
     share,
-    with_gates_named,
 )
-from app.web.assessing import changed_since, freeze, latest, record_of
+from app.web.assessing import changed_since, freeze, latest
 from app.web.deps import AssessmentDep, ItsRulebookDep, PartsDep, SessionDep, render
 
 router = APIRouter()
@@ -68,40 +67,6 @@ def result(
         near=share(near),
         overall=share(overall),
         warnings=[gate for gate in r.gates if gate.state == "holds" and gate.effect == "warn"],
-    )
-
-
-@router.get("/assessments/{assessment_id}/record")
-def record_page(
-    request: Request,
-    assessment: AssessmentDep,
-    session: SessionDep,
-    parts: PartsDep,
-    number: int | None = None,
-) -> Response:
-    milestone = _milestone(assessment, number)
-    if milestone is None:
-        return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
-    return render(
-        request,
-        "record.html",
-        assessment=assessment,
-        milestone=milestone,
-        text=record_of(milestone, parts.rulebooks.of(session, milestone.rulebook_checksum)),
-    )
-
-
-@router.get("/assessments/{assessment_id}/record.md")
-def record_file(
-    assessment: AssessmentDep, session: SessionDep, parts: PartsDep, number: int | None = None
-) -> Response:
-    milestone = _milestone(assessment, number)
-    if milestone is None:
-        raise NotFound("There is no recommendation yet: check the answers and ask for one.")
-    return Response(
-        record_of(milestone, parts.rulebooks.of(session, milestone.rulebook_checksum)),
-        media_type="text/markdown; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="decision-record-{milestone.number}.md"'},
     )
 
 

@@ -1,0 +1,168 @@
+"""Decision records over the web: exported in three forms, decided on, and imported again."""
+
+import csv
+import io
+import json
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from app.database import now
+from app.main import read_rulebook
+from tests.web.conftest import owner, program
+
+RULEBOOK = read_rulebook()
+LEGAL = RULEBOOK.examples[0].answers
+NOTED = {
+    "choice": "self_correction",
+    "note": "=cmd|'/c calc'!A1 [kumar2024]",
+    "evidence": "https://wiki.example/a",
+}
+MEASURED = {next(iter(RULEBOOK.measurements)): next(iter(RULEBOOK.measurements.values())).low}
+
+
+def begun(client, **more):
+    body = {"name": "Legal pilot", "description": "Reads contracts.", "answers": LEGAL | {"O1": NOTED}} | more
+    made = client.post("/api/v1/assessments", json=body)
+    assert made.status_code == 201, made.text
+    return made.headers["location"]
+
+
+def decided(client, **more):
+    address = begun(client, **more)
+    assert client.post(f"{address}/recommendation").status_code == 201
+    return address
+
+
+def page_of(address):
+    return address.removeprefix("/api/v1")
+
+
+# As files
+
+
+def test_the_record_is_markdown_json_and_csv_from_api_and_page_alike(on_both):
+    client, browser = program(on_both), owner(on_both)
+    address = decided(client, measurements=MEASURED)
+    for form in ("record.md", "record.json", "contributions.csv"):
+        told, shown = client.get(f"{address}/{form}"), browser.get(f"{page_of(address)}/{form}?number=1")
+        assert told.status_code == shown.status_code == 200
+        assert told.text == shown.text
+        assert "attachment" in shown.headers["content-disposition"]
+    file = client.get(f"{address}/record.json").json()
+    assert file["measurements"] == MEASURED
+    assert file["answers"]["O1"] == NOTED
+    assert file["rulebook"]["checksum"] == RULEBOOK.checksum
+    rows = list(csv.DictReader(io.StringIO(client.get(f"{address}/contributions.csv").text, newline="")))
+    assert [row["question"] for row in rows] == list(RULEBOOK.questions)
+    assert next(row for row in rows if row["question"] == "O1")["note"] == "'" + NOTED["note"]
+
+
+def test_there_is_no_record_before_there_is_a_recommendation(api, browser):
+    address = begun(api)
+    for form in ("record.md", "record.json", "contributions.csv"):
+        assert api.get(f"{address}/{form}").status_code == 404
+        assert browser.get(f"{page_of(address)}/{form}").status_code == 404
+    assert browser.get(f"{page_of(address)}/record").status_code == 303
+    assert api.get(f"{address}/record.md", params={"number": 7}).status_code == 404
+
+
+# What people decide
+
+
+def test_accepting_a_newer_one_supersedes_the_older_and_every_export_says_so(on_both):
+    client, browser = program(on_both), owner(on_both)
+    address = decided(client)
+    first = client.patch(f"{address}/milestones/1", json={"status": "accepted", "owner": "Kim Osei"})
+    assert first.status_code == 200
+    client.put(f"{address}/answers/D3", json="cannot")
+    frozen = client.post(f"{address}/recommendation").json()["recommendation"]
+    second = client.patch(
+        f"{address}/milestones/2", json={"status": "accepted", "review_by": "2027-03-31"}
+    ).json()
+    assert second["supersedes_id"] == first.json()["id"]
+    assert second["recommendation"] == frozen
+    page = browser.get(f"{page_of(address)}/record?number=1").text
+    assert "<strong>Superseded</strong> by recommendation 2" in page
+    newer = client.get(f"{address}/record.md").text
+    assert 'review-by: "2027-03-31"' in newer
+    assert 'supersedes: "recommendation 1 of “Legal pilot”' in newer
+    older = client.get(f"{address}/record.md?number=1").text
+    assert 'status: "superseded by recommendation 2 of “Legal pilot”' in older
+    assert 'decision-makers: "Kim Osei"' in older
+    filed = client.get(f"{address}/record.json?number=1").json()["decision"]
+    assert (filed["status"], filed["owner"]) == ("superseded", "Kim Osei")
+
+
+def test_the_form_on_the_page_does_the_same(on_both):
+    client, browser = program(on_both), owner(on_both)
+    address = decided(client)
+    other = client.patch(f"{decided(client)}/milestones/1", json={"status": "accepted"}).json()
+    answer = browser.post(
+        f"{page_of(address)}/record?number=1",
+        data={"status": "accepted", "owner": "Kim", "review_by": "2027-03-31", "supersedes": other["id"]},
+    )
+    assert answer.status_code == 303
+    page = browser.get(answer.headers["location"]).text
+    assert "<strong>Accepted</strong>" in page
+    assert "supersedes recommendation 1" in page
+    assert "31 March 2027" in page
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"status": "maybe"}, "Choose one of proposed"),
+        ({"status": "accepted", "owner": "K\u202eim"}, "The name cannot be used"),
+        ({"status": "accepted", "review_by": "31.3.2027"}, "year-month-day"),
+        ({"status": "accepted", "supersedes": "x"}, "one of the decisions in the list"),
+        ({"status": "accepted", "supersedes": str(uuid4())}, "one of the decisions in the list"),
+    ],
+)
+def test_what_cannot_be_recorded_is_told_beside_its_field_and_changes_nothing(api, browser, typed, said):
+    address = decided(api)
+    answer = browser.post(f"{page_of(address)}/record?number=1", data=typed)
+    assert answer.status_code == 422
+    assert said in answer.text
+    assert api.get(f"{address}/recommendation").json()["status"] == "proposed"
+
+
+def test_an_older_one_cannot_be_accepted_over_a_newer_one(api):
+    address = decided(api)
+    api.post(f"{address}/recommendation")
+    api.patch(f"{address}/milestones/2", json={"status": "accepted"})
+    answer = api.patch(f"{address}/milestones/1", json={"status": "accepted"})
+    assert answer.status_code == 422
+    assert "newer and accepted" in answer.json()["problems"][0]["what"]
+    own = api.get(f"{address}/recommendation").json()["id"]
+    assert api.patch(f"{address}/milestones/2", json={"supersedes_id": own}).status_code == 422
+    assert api.patch(f"{address}/milestones/2", json={"supersedes_id": str(uuid4())}).status_code == 422
+    assert api.patch(f"{address}/milestones/9", json={"status": "accepted"}).status_code == 404
+    for wrong in ({"status": "x"}, {"review_by": "soon"}, {"owner": ""}, {"lean": 1}):
+        assert api.patch(f"{address}/milestones/2", json=wrong).status_code == 422
+
+
+def test_an_overdue_review_is_seen_at_home_and_in_the_list_until_it_is_settled(on_both):
+    client, browser = program(on_both), owner(on_both)
+    address = decided(client)
+    yesterday, tomorrow = (str((now() + timedelta(days=days)).date()) for days in (-1, 1))
+    client.patch(f"{address}/milestones/1", json={"status": "accepted", "review_by": yesterday})
+    assert "its review was due on" in browser.get("/home").text
+    assert "Review was due on" in browser.get("/assessments").text
+    assert "The review is overdue" in browser.get(f"{page_of(address)}/record").text
+    client.patch(f"{address}/milestones/1", json={"review_by": tomorrow})
+    assert "was due on" not in browser.get("/home").text + browser.get("/assessments").text
+    client.patch(f"{address}/milestones/1", json={"status": "rejected", "review_by": yesterday})
+    assert "was due on" not in browser.get("/home").text
+
+
+def test_measurements_are_kept_checked_and_count(api):
+    address = begun(api, measurements=MEASURED)
+    assert api.get(address).json()["measurements"] == MEASURED
+    assert api.patch(address, json={"measurements": {"nothing": 1.0}}).status_code == 422
+    frozen = api.post(f"{address}/recommendation").json()
+    asked = {"answers": LEGAL | {"O1": NOTED}, "measurements": MEASURED}
+    said = api.post("/api/v1/recommendations?include=flips,robustness,estimate", json=asked).json()
+    assert frozen["recommendation"] == said
+    assert json.loads(api.get(f"{address}/record.json").text)["recommendation"] == said
