@@ -39,13 +39,7 @@ def _text(body: bytes) -> str:
 
 def _read(text: str) -> Any:
     try:
-        return json.loads(
-            text,
-            object_pairs_hook=_unique_keys,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_small_int,
-        )
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
         raise _refusal(f"not JSON: {error.msg[0].lower()}{error.msg[1:]} at {place}") from None
@@ -84,6 +78,14 @@ def _small_int(digits: str) -> int:
     if not -LARGEST_INT - 1 <= number <= LARGEST_INT:
         raise _refusal(f"the number {digits[:24]} is too large")
     return number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_keys,
+    parse_constant=_refuse_constant,
+    parse_float=_finite,
+    parse_int=_small_int,
+)
 
 
 def _may_nest(body: bytes, max_depth: int) -> bool:

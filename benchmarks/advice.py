@@ -1,6 +1,6 @@
 """How fast advice is, against a bare FastAPI POST that validates the same request and answers from a can.
 
-    .venv/bin/python benchmarks/recommendations.py [--rounds 8] [--seconds 4] [--connections 32]
+    .venv/bin/python benchmarks/advice.py [--rounds 8] [--seconds 4] [--connections 32]
 
 One server process on one core serves three addresses with the same HTTP server: ours, a bare endpoint in an
 otherwise empty FastAPI app, and the same bare endpoint behind our own middleware. A second process on another

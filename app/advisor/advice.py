@@ -255,7 +255,6 @@ class Recommendation(Message):
     readiness: Literal["ready", "fix_first"]
     headline: str
     reason: str
-    plan: Plan
     factors: tuple[FactorReading, ...]
     unknowns: tuple[Unknown, ...]
     next_question: NextQuestion | None
@@ -264,12 +263,13 @@ class Recommendation(Message):
     acceptability: Acceptability
     cost: Cost
     coverage: Coverage
-    rulebook: RulebookStamp
     flips: tuple[Flip, ...] | None = None
     """None unless asked for."""
     robustness: Robustness | None = None
     estimate: Estimate | None = None
-    # Last, because they are mostly the rulebook's own words, which `Rendering` has ready.
+    # Last, because they are mostly the rulebook's own words, rendered at start-up.
+    rulebook: RulebookStamp
+    plan: Plan
     blockers: tuple[GateOutcome, ...]
     gates: tuple[GateOutcome, ...]
     contributions: tuple[Contribution, ...]

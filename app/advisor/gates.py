@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from app.advisor.advice import GateOutcome, PlanId, TrainingMethod
 from app.advisor.conditions import Buckets, Domains, Facts, Lookup, holds, keys_of
+from app.advisor.rendering import rendered
 from app.advisor.vocabulary import Gate, Level
 
 # What a gate's outcome means for the verdict, as bits, so that thirty outcomes add up in one pass.
@@ -20,6 +21,8 @@ FIX: Mapping[TrainingMethod, int] = {"sft": FIX_SFT, "grpo": FIX_GRPO}
 
 class Ruled(NamedTuple):
     outcome: GateOutcome
+    json: bytes
+    """The outcome's."""
     bits: int
     clause: str
     met_by: tuple[PlanId, ...]
@@ -35,9 +38,6 @@ class Gating:
     ) -> None:
         self.gates = tuple(gates)
         self.lookups = [_lookup(gate, domains, buckets, questions) for gate in gates]
-
-    def fixed(self) -> Iterable[GateOutcome]:
-        return {id(one): one.outcome for lookup in self.lookups for one in lookup.table.values()}.values()
 
     def rule(self, facts: Facts) -> list[Ruled]:
         return [lookup.table[lookup.key(facts)] for lookup in self.lookups]
@@ -73,11 +73,13 @@ def _ruled(gate: Gate, outcomes: Sequence[bool | None], asked: tuple[str, ...]) 
     if settled < len(outcomes):
         level = gate.levels[settled]
         bits |= _held_bits(gate, level)
-        return Ruled(_outcome(gate, level, "holds", level.sentence, asked), bits, gate.clause, gate.met_by)
-    state: GateState = "unknown" if open_levels else "clear"
-    level = gate.levels[open_levels[0] if open_levels else 0]
-    sentence = gate.unknown if open_levels else gate.clear
-    return Ruled(_outcome(gate, level, state, sentence, asked), bits, gate.clause, gate.met_by)
+        outcome = _outcome(gate, level, "holds", level.sentence, asked)
+    else:
+        state: GateState = "unknown" if open_levels else "clear"
+        level = gate.levels[open_levels[0] if open_levels else 0]
+        sentence = gate.unknown if open_levels else gate.clear
+        outcome = _outcome(gate, level, state, sentence, asked)
+    return Ruled(outcome, rendered(outcome), bits, gate.clause, gate.met_by)
 
 
 GateState = Literal["holds", "unknown", "clear"]

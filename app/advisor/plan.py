@@ -1,34 +1,46 @@
 """What follows from a verdict: the stages to run, suggested settings, risks, and why not another road."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from app.advisor.advice import Alternative, Plan, PlanId, Risk, Setting, Stage, TrainingMethod, trusted
+from pydantic_core import to_json
+
+from app.advisor.advice import Alternative, Plan, PlanId, Risk, Setting, Stage, TrainingMethod
 from app.advisor.conditions import Buckets, Domains, Facts, Lookup, holds, keys_of
 from app.advisor.gates import BLOCKS_GRPO, BLOCKS_SFT, NOT_YET
+from app.advisor.rendering import around, listed, rendered
 from app.advisor.vocabulary import AlternativeRule, PlanFile, PlanRule, RiskRule, SettingRule, StageRule
 
 NO_BUCKETS: Mapping[str, Buckets] = {}
 
 NEITHER = BLOCKS_SFT | BLOCKS_GRPO
 
+_BOTH = frozenset(("both", "sft", "grpo"))
+_ONE: Mapping[TrainingMethod, frozenset[str]] = {
+    "sft": frozenset(("both", "sft")),
+    "grpo": frozenset(("both", "grpo")),
+}
+"""Whose risks count."""
+
 
 class Planning:
+    """The plan file, worked out; what it says is JSON from the start."""
+
     def __init__(self, file: PlanFile, domains: Domains) -> None:
         self.trigger = file.trigger
         self.rules: Mapping[PlanId, PlanRule] = {rule.id: rule for rule in file.plans}
         self.for_grpo = [rule for rule in file.plans if rule.method == "grpo"]
-        self.stages = {stage.id: stage for stage in file.stages}
-        self.settings = {
-            name: [_setting_lookup(rule, domains) for rule in rules] for name, rules in file.settings.items()
+        self.plans = {
+            (rule.id, goes_on): around(_plan(rule, file.trigger.sentence if goes_on else None), *OPEN)
+            for rule in file.plans
+            for goes_on in (False, True)
         }
+        stages = {
+            stage.id: _StageLookups(stage, file.settings[stage.settings], domains) for stage in file.stages
+        }
+        self.stages = {rule.id: [stages[stage] for stage in rule.stages] for rule in file.plans}
         self.risks = [(rule, _risk_lookup(rule, domains)) for rule in file.risks]
         self.roads = [_alternative_lookup(rule, domains) for rule in file.alternatives]
-
-    def fixed(self) -> Iterable[Risk | Alternative]:
-        for _, risks in self.risks:
-            yield from (risk for risk in risks.table.values() if risk is not None)
-        for road in self.roads:
-            yield from road.table.values()
 
     def choose(self, method: TrainingMethod, bits: int, facts: Facts) -> PlanId:
         if bits & NOT_YET or bits & NEITHER == NEITHER:
@@ -37,43 +49,19 @@ class Planning:
             return "sft"
         return next(rule.id for rule in self.for_grpo if _fits(rule, bits, facts))
 
-    def make(self, plan: PlanId, steps: tuple[str, ...], facts: Facts) -> Plan:
-        rule = self.rules[plan]
-        goes_on = plan == "sft" and holds(self.trigger.when, facts, NO_BUCKETS)
-        return trusted(
-            Plan,
-            {
-                "id": plan,
-                "title": rule.title,
-                "sentence": rule.sentence,
-                "trigger": self.trigger.sentence if goes_on else None,
-                "steps": steps,
-                "stages": tuple([self._stage(self.stages[stage], facts) for stage in rule.stages]),
-                "sources": rule.sources,
-            },
-        )
+    def make(self, plan: PlanId, steps: tuple[str, ...], facts: Facts) -> bytes:
+        goes_on = plan == "sft" and holds(self.trigger.when, facts, NO_BUCKETS) is True
+        before, between, after = self.plans[plan, goes_on]
+        stages = listed([stage(facts) for stage in self.stages[plan]])
+        return b"".join((before, to_json(steps), between, stages, after))
 
-    def _stage(self, stage: StageRule, facts: Facts) -> Stage:
-        settings = [lookup(facts) for lookup in self.settings[stage.settings]]
-        return trusted(
-            Stage,
-            {
-                "method": stage.method,
-                "title": stage.title,
-                "purpose": stage.purpose,
-                "recipe": tuple([setting for setting in settings if setting is not None]),
-            },
-        )
+    def risks_of(self, plan: PlanId, method: TrainingMethod, rollout_cost: str, facts: Facts) -> list[bytes]:
+        concerned = _BOTH if plan == "sft_then_grpo" else _ONE[method]
+        found = [lookup.table[lookup.key(facts)] for rule, lookup in self.risks if rule.method in concerned]
+        return [_priced(risk, rollout_cost) for risk in found if risk is not None]
 
-    def risks_of(
-        self, plan: PlanId, method: TrainingMethod, rollout_cost: str, facts: Facts
-    ) -> tuple[Risk, ...]:
-        concerned = {"both", "sft", "grpo"} if plan == "sft_then_grpo" else {"both", method}
-        found = [lookup(facts) for rule, lookup in self.risks if rule.method in concerned]
-        return tuple([_priced(risk, rollout_cost) for risk in found if risk is not None])
-
-    def alternatives(self, facts: Facts) -> tuple[Alternative, ...]:
-        return tuple([lookup(facts) for lookup in self.roads])
+    def alternatives(self, facts: Facts) -> list[bytes]:
+        return [lookup.table[lookup.key(facts)] for lookup in self.roads]
 
 
 def _fits(rule: PlanRule, bits: int, facts: Facts) -> bool:
@@ -82,28 +70,65 @@ def _fits(rule: PlanRule, bits: int, facts: Facts) -> bool:
     return holds(rule.when, facts, NO_BUCKETS) is True
 
 
-def _priced(risk: Risk, rollout_cost: str) -> Risk:
-    return risk if risk.id != "rollout_cost" else trusted(Risk, {**risk.__dict__, "sentence": rollout_cost})
+PRICED = "rollout_cost"
+"""The risk that is told with the numbers of the project."""
 
 
-def _setting_lookup(rule: SettingRule, domains: Domains) -> Lookup[Setting | None]:
-    def suggested(facts: Facts) -> Setting | None:
+class _Risk(NamedTuple):
+    json: bytes
+    around: tuple[bytes, ...]
+    """The sentence, of the risk that is priced."""
+
+
+def _priced(risk: _Risk, sentence: str) -> bytes:
+    return to_json(sentence).join(risk.around) if risk.around else risk.json
+
+
+OPEN = ("steps", "stages")
+
+
+def _plan(rule: PlanRule, trigger: str | None) -> Plan:
+    return Plan(
+        id=rule.id,
+        title=rule.title,
+        sentence=rule.sentence,
+        trigger=trigger,
+        stages=(),
+        sources=rule.sources,
+    )
+
+
+class _StageLookups:
+    """A stage with the settings that the facts suggest."""
+
+    def __init__(self, rule: StageRule, settings: Sequence[SettingRule], domains: Domains) -> None:
+        stage = Stage(method=rule.method, title=rule.title, purpose=rule.purpose, recipe=())
+        self.around = around(stage, "recipe")
+        self.settings = [_setting_lookup(setting, domains) for setting in settings]
+
+    def __call__(self, facts: Facts) -> bytes:
+        suggested = [lookup.table[lookup.key(facts)] for lookup in self.settings]
+        return listed([setting for setting in suggested if setting]).join(self.around)
+
+
+def _setting_lookup(rule: SettingRule, domains: Domains) -> Lookup[bytes]:
+    """Empty where nothing is suggested."""
+
+    def suggested(facts: Facts) -> bytes:
         found = (case.value for case in rule.values if holds(case.when, facts, NO_BUCKETS))
         value = next(found, rule.value)
-        return (
-            None
-            if value is None
-            else Setting(name=rule.name, value=value, why=rule.why, sources=rule.sources)
-        )
+        if value is None:
+            return b""
+        return rendered(Setting(name=rule.name, value=value, why=rule.why, sources=rule.sources))
 
     return Lookup(keys_of([case.when for case in rule.values]), domains, suggested)
 
 
-def _risk_lookup(rule: RiskRule, domains: Domains) -> Lookup[Risk | None]:
-    def risk(facts: Facts) -> Risk | None:
+def _risk_lookup(rule: RiskRule, domains: Domains) -> Lookup[_Risk | None]:
+    def risk(facts: Facts) -> _Risk | None:
         if holds(rule.when, facts, NO_BUCKETS) is not True:
             return None
-        return Risk(
+        told = Risk(
             id=rule.id,
             method=rule.method,
             title=rule.title,
@@ -111,13 +136,15 @@ def _risk_lookup(rule: RiskRule, domains: Domains) -> Lookup[Risk | None]:
             watch=rule.watch,
             sources=rule.sources,
         )
+        return _Risk(rendered(told), around(told, "sentence") if rule.id == PRICED else ())
 
     return Lookup(keys_of([rule.when, *(case.when for case in rule.values)]), domains, risk)
 
 
-def _alternative_lookup(rule: AlternativeRule, domains: Domains) -> Lookup[Alternative]:
-    def alternative(facts: Facts) -> Alternative:
-        return Alternative(id=rule.id, title=rule.title, sentence=_worded(rule, facts), sources=rule.sources)
+def _alternative_lookup(rule: AlternativeRule, domains: Domains) -> Lookup[bytes]:
+    def alternative(facts: Facts) -> bytes:
+        sentence = _worded(rule, facts)
+        return rendered(Alternative(id=rule.id, title=rule.title, sentence=sentence, sources=rule.sources))
 
     return Lookup(keys_of([case.when for case in rule.values]), domains, alternative)
 

@@ -1,26 +1,17 @@
 """The one entry point: a project and a rulebook in, a recommendation with its whole justification out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from app.advisor.advice import (
-    Acceptability,
-    Band,
-    Contribution,
-    Coverage,
-    FactorReading,
-    GateOutcome,
-    PlanId,
-    Recommendation,
-    Span,
-    TrainingMethod,
-    trusted,
-)
+from pydantic_core import to_json
+
+from app.advisor.advice import Band, Cost, PlanId, Recommendation, TrainingMethod
 from app.advisor.answers import Answer, Project
 from app.advisor.conditions import Facts
 from app.advisor.estimate import budget_of, cost_of, described, estimate, hardware_of
 from app.advisor.gates import BLOCKS, FIX, NOT_YET, OPEN, Ruled
 from app.advisor.plan import NEITHER, steps_of
+from app.advisor.rendering import joined, listed
 from app.advisor.robustness import (
     Outcome,
     acceptability_all,
@@ -48,6 +39,16 @@ NAMES = {"sft": "SFT", "grpo": "GRPO"}
 
 def recommend(project: Project, rulebook: Rulebook, include: frozenset[str] = NOTHING_MORE) -> Recommendation:
     """Pure: equal projects and rulebooks give byte-identical JSON."""
+    return Recommendation.model_validate_json(recommendation_json(project, rulebook, include))
+
+
+def recommendation_json(
+    project: Project, rulebook: Rulebook, include: frozenset[str] = NOTHING_MORE
+) -> bytes:
+    """The recommendation as a program gets it.
+
+    Worked out as JSON in the first place: most of it is the rulebook's own words, rendered at start-up.
+    """
     facts = rulebook.facts(project)
     score = rulebook.scoring.score(facts, weights_of(project, rulebook))
     ruled = rulebook.gating.rule(facts)
@@ -55,7 +56,9 @@ def recommend(project: Project, rulebook: Rulebook, include: frozenset[str] = NO
     for one in ruled:
         bits |= one.bits
     verdict = _decide(rulebook, score, bits, facts)
-    return trusted(Recommendation, _fields(project, rulebook, facts, score, ruled, verdict, include))
+    cost = cost_of(rulebook.compute, hardware_of(project), budget_of(project))
+    case = Case(rulebook, project, facts, score, ruled, verdict, _blocking(ruled, verdict), cost)
+    return joined(_values(case, include), _ready(case))
 
 
 def weights_of(project: Project, rulebook: Rulebook) -> Sequence[float]:
@@ -103,24 +106,27 @@ def outcome_under(rulebook: Rulebook, facts: Facts, weights: Sequence[float]) ->
 # The justification
 
 
-def _fields(
-    project: Project,
-    rulebook: Rulebook,
-    facts: Facts,
-    score: Score,
-    ruled: Sequence[Ruled],
-    verdict: Verdict,
-    include: frozenset[str],
-) -> dict[str, Any]:
+class Case(NamedTuple):
+    rulebook: Rulebook
+    project: Project
+    facts: Facts
+    score: Score
+    ruled: Sequence[Ruled]
+    verdict: Verdict
+    blocking: Sequence[Ruled]
+    """What has to be settled before this method can be launched."""
+    cost: Cost
+
+
+def _values(case: Case, include: frozenset[str]) -> dict[str, Any]:
+    """What this project alone has, by the names and in the order of the recommendation."""
+    rulebook, score, verdict = case.rulebook, case.score, case.verdict
     near = acceptability_near(score.directions, score.weights, rulebook.decision.kappa)
     band, band_reason, lean_band = _band(rulebook, score, verdict, near)
-    blocking = _blocking(ruled, verdict)
-    cost = cost_of(rulebook.compute, hardware_of(project), budget_of(project))
-    words = _Words(rulebook, score, ruled, verdict)
+    words = _Words(case)
     unknowns = unknowns_of(
-        rulebook, score, ruled, lambda lean: method_of(lean, verdict.bits, rulebook.decision.tie)[0]
+        rulebook, score, case.ruled, lambda lean: method_of(lean, verdict.bits, rulebook.decision.tie)[0]
     )
-    planning, now = rulebook.planning, Outcome(verdict.method, verdict.plan, verdict.lean, verdict.decided_by)
     return {
         "method": verdict.method,
         "lean": verdict.lean,
@@ -129,50 +135,52 @@ def _fields(
         "band": band,
         "band_reason": band_reason,
         "decided_by": verdict.decided_by,
-        "readiness": "fix_first" if blocking else "ready",
+        "readiness": "fix_first" if case.blocking else "ready",
         "headline": words.headline(),
         "reason": words.reason(),
-        "plan": planning.make(verdict.plan, steps_of([one.lift for one in blocking]), facts),
         "factors": _factors(rulebook, score),
         "unknowns": unknowns,
         "next_question": next_question(unknowns),
-        "interval": trusted(Span, {"low": rounded(score.low), "high": rounded(score.high)}),
-        "acceptability": trusted(
-            Acceptability, {"near": rounded(near), "all": rounded(acceptability_all(_weighing(score)))}
-        ),
-        "cost": cost,
+        "interval": {"low": rounded(score.low), "high": rounded(score.high)},
+        "acceptability": {"near": rounded(near), "all": rounded(acceptability_all(_weighing(score)))},
+        "cost": case.cost,
         "coverage": _coverage(score.reads),
-        "rulebook": rulebook.stamp,
-        **_more(project, rulebook, facts, score, now, include),
-        "blockers": tuple(blocking),
-        "gates": tuple([one.outcome for one in ruled]),
-        "contributions": _contributions(project, rulebook, score),
-        "risks": planning.risks_of(verdict.plan, verdict.method, cost.sentence, facts),
-        "alternatives": planning.alternatives(facts),
+        **_more(case, include),
     }
 
 
 _NOTHING_MORE = {"flips": None, "robustness": None, "estimate": None}
 
 
-def _more(
-    project: Project,
-    rulebook: Rulebook,
-    facts: Facts,
-    score: Score,
-    now: Outcome,
-    include: frozenset[str],
-) -> dict[str, Any]:
+def _more(case: Case, include: frozenset[str]) -> dict[str, Any]:
     if not include:
         return _NOTHING_MORE
+    rulebook, project, verdict = case.rulebook, case.project, case.verdict
+    now = Outcome(verdict.method, verdict.plan, verdict.lean, verdict.decided_by)
 
     def engine(changed: Project) -> Outcome:
         return outcome_of(rulebook, changed)
 
     return {
         "flips": flips_of(rulebook, project, now, engine) if "flips" in include else None,
-        "robustness": robustness_of(rulebook, score) if "robustness" in include else None,
-        "estimate": estimate(rulebook.compute, project, facts) if "estimate" in include else None,
+        "robustness": robustness_of(rulebook, case.score) if "robustness" in include else None,
+        "estimate": estimate(rulebook.compute, project, case.facts) if "estimate" in include else None,
+    }
+
+
+def _ready(case: Case) -> dict[str, bytes]:
+    """What the rulebook says for itself, by the names and in the order of the recommendation."""
+    planning, verdict = case.rulebook.planning, case.verdict
+    return {
+        "rulebook": case.rulebook.stamp_json,
+        "plan": planning.make(
+            verdict.plan, steps_of([one.outcome.lift for one in case.blocking]), case.facts
+        ),
+        "blockers": listed([one.json for one in case.blocking]),
+        "gates": listed([one.json for one in case.ruled]),
+        "contributions": listed(_contributions(case)),
+        "risks": listed(planning.risks_of(verdict.plan, verdict.method, case.cost.sentence, case.facts)),
+        "alternatives": listed(planning.alternatives(case.facts)),
     }
 
 
@@ -228,70 +236,66 @@ def _lean_band(rulebook: Rulebook, score: Score, verdict: Verdict, near: float) 
 _SIZES = ("small", "moderate")
 
 
-def _blocking(ruled: Sequence[Ruled], verdict: Verdict) -> list[GateOutcome]:
-    """What has to be settled before this method can be launched."""
+def _blocking(ruled: Sequence[Ruled], verdict: Verdict) -> list[Ruled]:
     concerned = FIX["sft"] | FIX["grpo"] if verdict.bits & NEITHER == NEITHER else FIX[verdict.method]
     if not verdict.bits & concerned:
         return []
     return [
-        one.outcome
+        one
         for one in ruled
         if one.bits & concerned and one.outcome.state == "holds" and verdict.plan not in one.met_by
     ]
 
 
-def _contributions(project: Project, rulebook: Rulebook, score: Score) -> tuple[Contribution, ...]:
+def _contributions(case: Case) -> Iterator[bytes]:
+    scoring, score = case.rulebook.scoring, case.score
     special = {
         question: answer
-        for question, answer in project.answers.items()
+        for question, answer in case.project.answers.items()
         if answer.quantity is not None or answer.basis != "told"
     }
-    return tuple(
-        [
-            read.usual
-            if (share == usual or not read.effect) and question not in special
-            else _unusual(read, share, special.get(question))
-            for question, read, share, usual in zip(
-                rulebook.scoring.ids, score.reads, score.shares, rulebook.scoring.usual, strict=True
-            )
-        ]
-    )
+    for question, read, share, usual in zip(
+        scoring.ids, score.reads, score.shares, scoring.usual, strict=True
+    ):
+        if question in special:
+            yield _special(read, share, special[question])
+        elif share == usual or not read.effect:
+            yield read.json
+        else:
+            yield read.before + to_json(part_of_lean(share, read.effect)) + read.after
 
 
-def _unusual(read: Read, share: float, answer: Answer | None) -> Contribution:
-    fields = read.usual.__dict__.copy()
-    fields["contribution"] = part_of_lean(share, read.effect)
-    if answer is not None and read.state == "answered":
+def _special(read: Read, share: float, answer: Answer) -> bytes:
+    """The contribution of a quantity, or of an answer that was more than told."""
+    fields = vars(read.usual) | {"contribution": part_of_lean(share, read.effect)}
+    if read.state == "answered":
         fields["basis"] = answer.basis
-    if answer is not None and answer.quantity is not None:
+    if answer.quantity is not None:
         fields["answer_label"] = described(answer.quantity)
         if read.state == "unknown":
             fields["sentence"] = "Says nothing until model and GPUs are known."
-    return trusted(Contribution, fields)
+    return to_json(fields)
 
 
-def _coverage(reads: Sequence[Read]) -> Coverage:
+def _coverage(reads: Sequence[Read]) -> dict[str, int]:
     states = [read.state for read in reads]
-    return trusted(
-        Coverage,
-        {
-            "answered": states.count("answered"),
-            "unknown": states.count("unknown"),
-            "not_applicable": states.count("not_applicable"),
-            "total": len(states),
-        },
-    )
+    return {
+        "answered": states.count("answered"),
+        "unknown": states.count("unknown"),
+        "not_applicable": states.count("not_applicable"),
+        "total": len(states),
+    }
 
 
 # In words
 
 
-def _factors(rulebook: Rulebook, score: Score) -> tuple[FactorReading, ...]:
+def _factors(rulebook: Rulebook, score: Score) -> list[dict[str, Any]]:
     speeches = rulebook.scoring.speeches(score.reads)
-    return tuple([_factor(rulebook, score, place, speech) for place, speech in enumerate(speeches)])
+    return [_factor(rulebook, score, place, speech) for place, speech in enumerate(speeches)]
 
 
-def _factor(rulebook: Rulebook, score: Score, place: int, speech: Speech) -> FactorReading:
+def _factor(rulebook: Rulebook, score: Score, place: int, speech: Speech) -> dict[str, Any]:
     factor, title = rulebook.scoring.names[place]
     weight, d = score.weights[place], score.directions[place]
     if not weight:
@@ -303,27 +307,25 @@ def _factor(rulebook: Rulebook, score: Score, place: int, speech: Speech) -> Fac
         paragraph = (
             f"{title} pulls towards {towards} by {abs(d):.2f} of 1 and counts {percent(weight)}.{speech.said}"
         )
-    return trusted(
-        FactorReading,
-        {
-            "id": factor,
-            "title": title,
-            "weight": rounded(weight),
-            "direction": rounded(d),
-            "contribution": rounded(weight * d),
-            "low": rounded(score.lows[place]),
-            "high": rounded(score.highs[place]),
-            "paragraph": paragraph,
-            "sources": speech.sources,
-        },
-    )
+    return {
+        "id": factor,
+        "title": title,
+        "weight": rounded(weight),
+        "direction": rounded(d),
+        "contribution": rounded(weight * d),
+        "low": rounded(score.lows[place]),
+        "high": rounded(score.highs[place]),
+        "paragraph": paragraph,
+        "sources": speech.sources,
+    }
 
 
 class _Words:
     """One sentence for the verdict, and one for what decided it."""
 
-    def __init__(self, rulebook: Rulebook, score: Score, ruled: Sequence[Ruled], verdict: Verdict) -> None:
-        self.rulebook, self.ruled, self.verdict = rulebook, ruled, verdict
+    def __init__(self, case: Case) -> None:
+        score, verdict = case.score, case.verdict
+        self.ruled, self.verdict = case.ruled, verdict
         sign = 1 if verdict.lean > 0 else -1
         spoken = [
             (sign * share * read.effect, read.clause)
@@ -399,4 +401,4 @@ def _and(clauses: Sequence[str]) -> str:
     return f"{', '.join(clauses[:-1])} and {clauses[-1]}"
 
 
-__all__ = ["EVERYTHING", "GateOutcome", "Recommendation", "outcome_of", "recommend"]
+__all__ = ["EVERYTHING", "Recommendation", "outcome_of", "recommend", "recommendation_json"]

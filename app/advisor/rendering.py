@@ -1,37 +1,38 @@
-"""A recommendation as JSON, four fifths of which never change and are ready before anybody asks."""
+"""JSON of which most is the rulebook's own words, ready before anybody asks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from app.advisor.advice import Recommendation
+from pydantic_core import to_json
+
 from app.protocol import Message
 
-READY = ("blockers", "gates", "contributions", "risks", "alternatives")
-"""The last fields of a recommendation, in their order."""
 
-_APART = set(READY)
-_write = Recommendation.__pydantic_serializer__.to_json
-
-
-class Rendering:
-    """Gates, contributions, risks and roads as they leave the rulebook, rendered once at start-up."""
-
-    def __init__(self, fixed: Iterable[Message]) -> None:
-        # Known by identity; kept here, so that no identity is ever used again.
-        self.fixed = tuple(fixed)
-        self.known = {id(one): _rendered(one) for one in self.fixed}
-
-    def to_json(self, advice: Recommendation) -> bytes:
-        """The same bytes as `advice.model_dump_json()`, in less than half of the time."""
-        parts = [_write(advice, exclude=_APART)[:-1]]
-        for name in READY:
-            parts += (b',"', name.encode(), b'":[', self._list(advice.__dict__[name]), b"]")
-        parts.append(b"}")
-        return b"".join(parts)
-
-    def _list(self, entries: Sequence[Message]) -> bytes:
-        known = self.known
-        return b",".join([known.get(id(entry)) or _rendered(entry) for entry in entries])
-
-
-def _rendered(message: Message) -> bytes:
+def rendered(message: Message) -> bytes:
     return message.__pydantic_serializer__.to_json(message)
+
+
+def around(message: Message, *names: str) -> tuple[bytes, ...]:
+    """The message's JSON without the values of some fields: what stands before, between and after them."""
+    pieces = [b"{"]
+    for place, name in enumerate(type(message).model_fields):
+        pieces[-1] += b'%b"%b":' % (b"," if place else b"", name.encode())
+        if name in names:
+            pieces.append(b"")
+        else:
+            pieces[-1] += to_json(getattr(message, name))
+    pieces[-1] += b"}"
+    return tuple(pieces)
+
+
+def listed(entries: Iterable[bytes]) -> bytes:
+    return b"[%b]" % b",".join(entries)
+
+
+def joined(fields: Mapping[str, Any], ready: Mapping[str, bytes]) -> bytes:
+    """One JSON object: values, and after them what is JSON already."""
+    parts = [to_json(fields)[:-1]]
+    for name, value in ready.items():
+        parts += (b',"', name.encode(), b'":', value)
+    parts.append(b"}")
+    return b"".join(parts)

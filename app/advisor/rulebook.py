@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from app.advisor.advice import Recommendation, RulebookStamp
+from app.advisor.advice import RulebookStamp
 from app.advisor.answers import Answer, Budget, Hardware, Project, read_answer, read_weights
 from app.advisor.conditions import (
     NOT_APPLICABLE,
@@ -23,7 +23,7 @@ from app.advisor.conditions import (
 from app.advisor.estimate import DERIVED, budget_choice, hardware_facts
 from app.advisor.gates import Gating
 from app.advisor.plan import Planning
-from app.advisor.rendering import Rendering
+from app.advisor.rendering import rendered
 from app.advisor.scoring import Scoring
 from app.advisor.vocabulary import (
     ComputeFile,
@@ -51,6 +51,7 @@ R = TypeVar("R", bound=Rule)
 class Rulebook:
     stamp: RulebookStamp
     """Version, and SHA-256 over all files by name."""
+    stamp_json: bytes
     decision: DecisionFile
     factors: tuple[Factor, ...]
     questions: Mapping[str, Question]
@@ -63,7 +64,6 @@ class Rulebook:
     scoring: Scoring
     gating: Gating
     planning: Planning
-    rendering: Rendering
     buckets: Mapping[str, Buckets]
     blank: Mapping[str, str]
     """The facts of a project without any answer."""
@@ -109,10 +109,6 @@ class Rulebook:
             name=name,
             description=description,
         )
-
-    def to_json(self, advice: Recommendation) -> bytes:
-        """The bytes of `advice.model_dump_json()`, faster: most of them are this rulebook's."""
-        return self.rendering.to_json(advice)
 
     def facts(self, project: Project) -> dict[str, str]:
         """What is known of every question, derived fact and measurement, as tokens."""
@@ -193,8 +189,10 @@ def _parse(texts: Mapping[str, str]) -> Rulebook:
     scoring = Scoring(factors, decision.interactions, domains)
     gating = Gating(gates.gates, domains, buckets, tuple(questions))
     planning = Planning(plan, domains)
+    stamp = RulebookStamp(version=decision.version, checksum=_checksum(texts))
     rulebook = Rulebook(
-        stamp=RulebookStamp(version=decision.version, checksum=_checksum(texts)),
+        stamp=stamp,
+        stamp_json=rendered(stamp),
         decision=decision,
         factors=factors,
         questions=questions,
@@ -206,7 +204,6 @@ def _parse(texts: Mapping[str, str]) -> Rulebook:
         scoring=scoring,
         gating=gating,
         planning=planning,
-        rendering=Rendering((*scoring.fixed(), *gating.fixed(), *planning.fixed())),
         buckets=buckets,
         blank=dict.fromkeys(domains, UNKNOWN),
         told={question.id: _told(question) for question in questions.values()},

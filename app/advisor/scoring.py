@@ -1,6 +1,6 @@
 """Direction of each factor, the lean, and what each answer contributed to it, exactly."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, pairwise, product
 from math import floor, prod
 from operator import attrgetter
@@ -17,6 +17,7 @@ from app.advisor.conditions import (
     holds,
     keys_of,
 )
+from app.advisor.rendering import around, rendered
 from app.advisor.vocabulary import Choice, ConditionalEffect, Factor, Interaction, Question
 
 TINY = 1e-9
@@ -40,6 +41,10 @@ class Read(NamedTuple):
     """Each once, in order."""
     usual: Contribution
     """As it is under the rulebook's own weights while every question of the factor applies."""
+    json: bytes
+    """Of the usual contribution; then what stands around its number, for any other."""
+    before: bytes
+    after: bytes
     clause: str
     cited: str
     """The sentence with its sources."""
@@ -119,9 +124,6 @@ class Scoring:
         if prod(len(reads) for reads in possible) > MOST_PREPARED:
             return {}
         return {tuple(read.number for read in reads): _speech(reads) for reads in product(*possible)}
-
-    def fixed(self) -> Iterable[Contribution]:
-        return {id(read): read.usual for lookup in self.lookups for read in lookup.table.values()}.values()
 
     def score(self, facts: Facts, weights: Sequence[float]) -> Score:
         """`weights` need not add up to anything; at least one is above 0."""
@@ -292,6 +294,7 @@ class _Reader:
             sentence=sentence,
             state="answered",
         )
+        before, after = around(usual, "contribution")
         return Read(
             effect,
             *span,
@@ -302,6 +305,9 @@ class _Reader:
             state="answered",
             sources=dict.fromkeys(sources),
             usual=usual,
+            json=rendered(usual),
+            before=before,
+            after=after,
             clause=rule.clause if effect and rule.clause else "",
             cited=f"{sentence} [{', '.join(sources)}]",
         )
@@ -328,6 +334,7 @@ class _Reader:
             sentence=sentence,
             state=state,
         )
+        before, after = around(usual, "contribution")
         return Read(
             0.0,
             low,
@@ -339,6 +346,9 @@ class _Reader:
             state=state,
             sources={},
             usual=usual,
+            json=rendered(usual),
+            before=before,
+            after=after,
             clause="",
             cited=sentence,
         )

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 from pydantic import Field, StringConstraints, ValidationError
 
 from app.advisor.advice import Recommendation
-from app.advisor.recommendation import EVERYTHING, recommend
+from app.advisor.recommendation import EVERYTHING, recommendation_json
 from app.errors import InvalidInput, Problem, WrongMediaType
 from app.http_json import problems_of
 from app.protocol import Message
@@ -51,8 +51,8 @@ async def advise(request: Request) -> Response:
     if request.state.principal is None:
         parts.limiter.take(request.client.host if request.client else "unknown")
     project = parts.rulebook.read(vars(await _body(request)))
-    advice = recommend(project, parts.rulebook, included(request.query_params.get("include", "")))
-    return Response(parts.rulebook.to_json(advice), media_type="application/json")
+    include = included(request.query_params.get("include", ""))
+    return Response(recommendation_json(project, parts.rulebook, include), media_type="application/json")
 
 
 async def _body(request: Request) -> AdviceRequest:
