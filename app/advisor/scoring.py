@@ -101,8 +101,10 @@ class Scoring:
         whole = sum([factor.weight for factor in factors])
         self.usual = [factors[owner].weight / whole / totals[owner] for owner in self.owners]
         """The shares under the rulebook's own weights while every question applies."""
+        self.interactions = [(rule.id, _settled(rule, domains)) for rule in interactions]
+        known = {**domains, **{rule.id: (HOLDS, FAILS, UNKNOWN) for rule in interactions}}
         self.lookups = [
-            _lookup(_Reader(question, factors[owner].id, share, interactions), domains)
+            _lookup(_Reader(question, factors[owner].id, share, interactions), known)
             for question, owner, share in zip(self.questions, self.owners, self.usual, strict=True)
         ]
         self.prepared = [self._prepare(first, last) for first, last in self.ranges]
@@ -124,6 +126,11 @@ class Scoring:
         if prod(len(reads) for reads in possible) > MOST_PREPARED:
             return {}
         return {tuple(read.number for read in reads): _speech(reads) for reads in product(*possible)}
+
+    def settle(self, facts: dict[str, str]) -> None:
+        """Adds whether each interaction holds: a fact of its own, so that tables of questions stay small."""
+        for rule, lookup in self.interactions:
+            facts[rule] = lookup.table[lookup.key(facts)]
 
     def score(self, facts: Facts, weights: Sequence[float]) -> Score:
         """`weights` need not add up to anything; at least one is above 0."""
@@ -205,8 +212,19 @@ def normalised(weights: Mapping[str, float], factors: Sequence[Factor]) -> list[
 def _lookup(reader: "_Reader", domains: Domains) -> Lookup[Read]:
     question = reader.question
     whens = [rule.when for choice in question.choices for rule in choice.effects]
-    keys = keys_of([({question.id: ()},), *whens, *(rule.when for rule in reader.interactions)])
+    keys = keys_of([({question.id: ()},), *whens, *(({rule.id: ()},) for rule in reader.interactions)])
     return Lookup(keys, domains, reader.read)
+
+
+HOLDS, FAILS = "holds", "fails"
+
+
+def _settled(rule: Interaction, domains: Domains) -> Lookup[str]:
+    def state(facts: Facts) -> str:
+        decided = holds(rule.when, facts, NO_BUCKETS)
+        return UNKNOWN if decided is None else HOLDS if decided else FAILS
+
+    return Lookup(keys_of([rule.when]), domains, state)
 
 
 NO_BUCKETS: Mapping[str, Buckets] = {}
@@ -222,9 +240,9 @@ def _span(choice: Choice, interactions: Sequence[Interaction], facts: Facts) -> 
         if decided:
             break
     for interaction in interactions:
-        decided = holds(interaction.when, facts, NO_BUCKETS)
-        without = [min(effect, 0.0) for effect in possible]
-        possible = without if decided else possible if decided is False else possible + without
+        state = facts[interaction.id]
+        left = [interaction.left_of(effect) for effect in possible]
+        possible = left if state == HOLDS else possible if state == FAILS else possible + left
     return min(possible), max(possible)
 
 
@@ -254,7 +272,7 @@ class _Reader:
             return self._once((low, high), lambda: self._unanswered("unknown", low, high))
         choice = self.choices[token]
         rule = next(place for place, rule in enumerate(choice.rules) if _decided(rule, facts))
-        cancelled = [holds(interaction.when, facts, NO_BUCKETS) is True for interaction in self.interactions]
+        cancelled = [facts[interaction.id] == HOLDS for interaction in self.interactions]
         span = _span(choice, self.interactions, facts)
         return self._once(
             (token, rule, *cancelled, *span),
@@ -277,7 +295,7 @@ class _Reader:
         effect, sentence = float(rule.effect), rule.because
         sources = rule.sources or choice.sources or self.question.sources
         for interaction, holds_here in zip(self.interactions, cancelled, strict=True):
-            if effect > 0 and holds_here:
+            if holds_here and interaction.left_of(effect) != effect:
                 effect, sentence = 0.0, f"{sentence} {interaction.because}"
                 sources = tuple(dict.fromkeys((*sources, *interaction.sources)))
         usual = Contribution(

@@ -219,10 +219,15 @@ class Interaction(Rule):
     id: Id
     title: Text
     questions: tuple[Id, ...]
-    rule: Literal["no_positive"]
+    rule: Literal["no_positive", "no_negative"]
     when: Annotated[When, Field(min_length=1)]
     because: Text
+    grade: Grade
     sources: Sources
+
+    def left_of(self, effect: float) -> float:
+        """What still counts of an effect while this holds."""
+        return min(effect, 0.0) if self.rule == "no_positive" else max(effect, 0.0)
 
 
 class DecisionFile(Rule):

@@ -43,7 +43,7 @@ def test_an_open_gate_of_a_later_rung_does_not_cap(advise):
 
 
 def test_an_unknown_that_could_turn_the_sign_caps_at_moderate(advise):
-    unsure = without(SURE, "D1", "D2", "D8", "D5", "O1", "O5", "C1", "P1")
+    unsure = without(SURE, "D1", "D2", "D8", "D5", "O1", "O5", "O6", "C1", "P1")
     advice = advise(
         unsure, weights={"objective": 0, "data": 1, "stability": 0, "compute": 0, "deployment": 0}
     )
