@@ -121,7 +121,6 @@ class Rulebook:
         self._add_quantities(project, facts)
         for name, value in project.measurements.items():
             facts[name] = self.buckets[name].token(value)
-        self.scoring.settle(facts)
         return facts
 
     def _add_quantities(self, project: Project, facts: dict[str, str]) -> None:

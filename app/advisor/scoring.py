@@ -127,15 +127,12 @@ class Scoring:
             return {}
         return {tuple(read.number for read in reads): _speech(reads) for reads in product(*possible)}
 
-    def settle(self, facts: dict[str, str]) -> None:
-        """Adds whether each interaction holds: a fact of its own, so that tables of questions stay small."""
-        for rule, lookup in self.interactions:
-            facts[rule] = lookup.table[lookup.key(facts)]
-
     def score(self, facts: Facts, weights: Sequence[float]) -> Score:
         """`weights` need not add up to anything; at least one is above 0."""
         count = len(weights)
         totals, sums, lows, highs = [0.0] * count, [0.0] * count, [0.0] * count, [0.0] * count
+        # Whether an interaction holds is a fact of its own, so that the tables of questions stay small.
+        facts = {**facts, **{rule: lookup.table[lookup.key(facts)] for rule, lookup in self.interactions}}
         reads = [lookup.table[lookup.key(facts)] for lookup in self.lookups]
         for read, owner, largest in zip(reads, self.owners, self.largest, strict=True):
             if read.applies:
