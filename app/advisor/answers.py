@@ -1,6 +1,6 @@
 """What a user tells us: answers with their basis, the weights of the factors, and how both are read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -87,8 +87,13 @@ _FORM_KEYS = frozenset(_AnswerForm.model_fields)
 _QUANTITIES: Mapping[str, type[Quantity]] = {"hardware": Hardware, "budget": Budget}
 
 
-def read_answer(question: Question, given: Any, problems: list[Problem]) -> Answer | None:
-    """None for an answer that says nothing, or after adding to `problems`."""
+def read_answer(
+    question: Question, given: Any, plain: Container[str], problems: list[Problem]
+) -> Answer | None:
+    """None for an answer that says nothing, or after adding to `problems`; `plain` are the choices."""
+    if question.kind != "choice" and isinstance(given, Mapping) and _FORM_KEYS.isdisjoint(given):
+        bare = _quantity(question, given, problems)
+        return None if bare is None else Answer(quantity=bare)
     form = _form(question, given, problems)
     if form is None:
         return None
@@ -102,7 +107,7 @@ def read_answer(question: Question, given: Any, problems: list[Problem]) -> Answ
     if question.kind != "choice":
         problems.append(Problem(where=question.id, what=_takes_a_quantity(question)))
         return None
-    if form.choice not in {choice.id for choice in question.choices}:
+    if form.choice not in plain:
         problems.append(Problem(where=question.id, what=_takes_a_choice(question, form.choice)))
         return None
     return _answer(form, "answered", choice=form.choice)
@@ -128,8 +133,6 @@ def _form(question: Question, given: Any, problems: list[Problem]) -> _AnswerFor
         what = _takes_a_choice(question, given) if question.kind == "choice" else _takes_a_quantity(question)
         problems.append(Problem(where=question.id, what=what))
         return None
-    if question.kind != "choice" and not given.keys() & _FORM_KEYS:
-        return _AnswerForm(quantity=dict(given))
     return _validated(_AnswerForm, question.id, given, problems)
 
 
@@ -178,11 +181,11 @@ def read_weights(factors: Sequence[str], given: Any, problems: list[Problem]) ->
     """Points per factor in any unit: all five, none negative, not all 0."""
     if given is None:
         return None
-    if not isinstance(given, Mapping) or set(given) != set(factors):
+    if not isinstance(given, Mapping) or given.keys() != set(factors):
         problems.append(Problem(where="weights", what=f"must name exactly these: {', '.join(factors)}"))
         return None
     for factor, weight in given.items():
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not _is_weight(weight):
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not _is_weight(weight):
             what = f"must be 0, or a number from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
             problems.append(Problem(where=f"weights.{factor}", what=what))
             return None

@@ -1,9 +1,10 @@
 """What makes a method impossible, or something else come first, whatever the score says."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from app.advisor.advice import GateOutcome, PlanId, TrainingMethod
 from app.advisor.conditions import Buckets, Domains, Facts, Lookup, holds, keys_of
@@ -19,7 +20,8 @@ OPEN: Mapping[TrainingMethod, int] = {"sft": OPEN_SFT, "grpo": OPEN_GRPO}
 FIX: Mapping[TrainingMethod, int] = {"sft": FIX_SFT, "grpo": FIX_GRPO}
 
 
-class Ruled(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Ruled:
     outcome: GateOutcome
     json: bytes
     """The outcome's."""
@@ -38,14 +40,15 @@ class Gating:
     ) -> None:
         self.gates = tuple(gates)
         self.lookups = [_lookup(gate, domains, buckets, questions) for gate in gates]
+        self.looks = [(lookup.table, lookup.key) for lookup in self.lookups]
 
     def rule(self, facts: Facts) -> list[Ruled]:
-        return [lookup.table[lookup.key(facts)] for lookup in self.lookups]
+        return [table[key(facts)] for table, key in self.looks]
 
     def bits(self, facts: Facts) -> int:
         together = 0
-        for lookup in self.lookups:
-            together |= lookup.table[lookup.key(facts)].bits
+        for table, key in self.looks:
+            together |= table[key(facts)].bits
         return together
 
 

@@ -105,9 +105,10 @@ class _StageLookups:
         stage = Stage(method=rule.method, title=rule.title, purpose=rule.purpose, recipe=())
         self.around = around(stage, "recipe")
         self.settings = [_setting_lookup(setting, domains) for setting in settings]
+        self.looks = [(lookup.table, lookup.key) for lookup in self.settings]
 
     def __call__(self, facts: Facts) -> bytes:
-        suggested = [lookup.table[lookup.key(facts)] for lookup in self.settings]
+        suggested = [table[key(facts)] for table, key in self.looks]
         return listed([setting for setting in suggested if setting]).join(self.around)
 
 

@@ -1,6 +1,6 @@
 """The one entry point: a project and a rulebook in, a recommendation with its whole justification out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic_core import to_json
@@ -247,22 +247,19 @@ def _blocking(ruled: Sequence[Ruled], verdict: Verdict) -> list[Ruled]:
     ]
 
 
-def _contributions(case: Case) -> Iterator[bytes]:
+def _contributions(case: Case) -> list[bytes]:
     scoring, score = case.rulebook.scoring, case.score
-    special = {
-        question: answer
-        for question, answer in case.project.answers.items()
-        if answer.quantity is not None or answer.basis != "told"
-    }
-    for question, read, share, usual in zip(
-        scoring.ids, score.reads, score.shares, scoring.usual, strict=True
-    ):
-        if question in special:
-            yield _special(read, share, special[question])
-        elif share == usual or not read.effect:
-            yield read.json
-        else:
-            yield read.before + to_json(part_of_lean(share, read.effect)) + read.after
+    parts = [
+        read.json
+        if share == usual or not read.effect
+        else read.before + to_json(part_of_lean(share, read.effect)) + read.after
+        for read, share, usual in zip(score.reads, score.shares, scoring.usual, strict=True)
+    ]
+    for question, answer in case.project.answers.items():
+        if answer.quantity is not None or answer.basis != "told":
+            place = scoring.places[question]
+            parts[place] = _special(score.reads[place], score.shares[place], answer)
+    return parts
 
 
 def _special(read: Read, share: float, answer: Answer) -> bytes:

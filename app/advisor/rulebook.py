@@ -71,6 +71,7 @@ class Rulebook:
     """Plain answers, ready made, by question and choice."""
     weights: tuple[float, ...]
     """The factors' own, in their order."""
+    factor_ids: tuple[str, ...]
 
     @property
     def version(self) -> str:
@@ -94,10 +95,10 @@ class Rulebook:
                 problems.append(_unknown_question(question, self.questions))
             elif given is not None:
                 told = self.told[question].get(given) if isinstance(given, str) else None
-                answer = told or read_answer(self.questions[question], given, problems)
+                answer = told or read_answer(self.questions[question], given, self.told[question], problems)
                 if answer is not None:
                     answers[question] = answer
-        weights = read_weights([factor.id for factor in self.factors], wire.get("weights"), problems)
+        weights = read_weights(self.factor_ids, wire.get("weights"), problems)
         measurements = self._measured(wire.get("measurements") or {}, problems)
         name, description = (_words(wire, key, problems) for key in ("name", "description"))
         if problems:
@@ -114,10 +115,10 @@ class Rulebook:
         """What is known of every question, derived fact and measurement, as tokens."""
         facts = dict(self.blank)
         for question, answer in project.answers.items():
-            if answer.state == "not_applicable":
-                facts[question] = NOT_APPLICABLE
-            elif answer.choice is not None:
+            if answer.choice is not None:
                 facts[question] = answer.choice
+            elif answer.state == "not_applicable":
+                facts[question] = NOT_APPLICABLE
         self._add_quantities(project, facts)
         for name, value in project.measurements.items():
             facts[name] = self.buckets[name].token(value)
@@ -153,7 +154,7 @@ class Rulebook:
 
 def _words(wire: Mapping[str, Any], key: str, problems: list[Problem]) -> str:
     words = wire.get(key)
-    if isinstance(words, str | None):
+    if words is None or isinstance(words, str):
         return words or ""
     problems.append(_problem(key, "must be text"))
     return ""
@@ -208,6 +209,7 @@ def _parse(texts: Mapping[str, str]) -> Rulebook:
         blank=dict.fromkeys(domains, UNKNOWN),
         told={question.id: _told(question) for question in questions.values()},
         weights=tuple(factor.weight for factor in factors),
+        factor_ids=tuple(factor.id for factor in factors),
     )
     _check_examples(rulebook)
     return rulebook

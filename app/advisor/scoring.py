@@ -1,6 +1,7 @@
 """Direction of each factor, the lean, and what each answer contributed to it, exactly."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise, product
 from math import floor, prod
 from operator import attrgetter
@@ -23,7 +24,8 @@ from app.advisor.vocabulary import Choice, ConditionalEffect, Factor, Interactio
 TINY = 1e-9
 
 
-class Read(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
     """What one question says, all conditions settled."""
 
     effect: float
@@ -90,7 +92,7 @@ class Scoring:
     ) -> None:
         self.factors = tuple(factors)
         self.questions = tuple(question for factor in factors for question in factor.questions)
-        self.ids = [question.id for question in self.questions]
+        self.places = {question.id: place for place, question in enumerate(self.questions)}
         self.names = [(factor.id, factor.title) for factor in factors]
         self.owners = [place for place, factor in enumerate(factors) for _ in factor.questions]
         ends = list(accumulate((len(factor.questions) for factor in factors), initial=0))
@@ -107,6 +109,8 @@ class Scoring:
             _lookup(_Reader(question, factors[owner].id, share, interactions), known)
             for question, owner, share in zip(self.questions, self.owners, self.usual, strict=True)
         ]
+        self.looks = [(lookup.table, lookup.key) for lookup in self.lookups]
+        self.settled = [(rule, lookup.table, lookup.key) for rule, lookup in self.interactions]
         self.prepared = [self._prepare(first, last) for first, last in self.ranges]
 
     def speeches(self, reads: list[Read]) -> list[Speech]:
@@ -132,8 +136,10 @@ class Scoring:
         count = len(weights)
         totals, sums, lows, highs = [0.0] * count, [0.0] * count, [0.0] * count, [0.0] * count
         # Whether an interaction holds is a fact of its own, so that the tables of questions stay small.
-        facts = {**facts, **{rule: lookup.table[lookup.key(facts)] for rule, lookup in self.interactions}}
-        reads = [lookup.table[lookup.key(facts)] for lookup in self.lookups]
+        known = dict(facts)
+        for rule, table, key in self.settled:
+            known[rule] = table[key(facts)]
+        reads = [table[key(known)] for table, key in self.looks]
         for read, owner, largest in zip(reads, self.owners, self.largest, strict=True):
             if read.applies:
                 totals[owner] += largest
@@ -158,8 +164,8 @@ class Scoring:
 
 def _speech(reads: Sequence[Read]) -> Speech:
     speaking = _speaking(reads)
-    missing = [read.title for read in reads if read.state == "unknown"]
     said = [read.cited for read in speaking]
+    missing = [read.title for read in reads if read.state == "unknown"]
     if missing:
         said.append(f"Not known yet: {', '.join(missing)}.")
     sources: dict[str, None] = {}
@@ -177,12 +183,10 @@ def _speaking(reads: Sequence[Read]) -> list[Read]:
     if not ranked:
         # Answers without effect are still what the project is like.
         return [read for read in reads if read.state == "answered"][:2]
-    speaking = ranked[:3]
-    positive = [read for read in ranked if read.effect > 0]
-    if 0 < len(positive) < len(ranked):
-        other = positive if speaking[0].effect < 0 else [read for read in ranked if read.effect < 0]
-        if other[0] not in speaking:
-            speaking.append(other[0])
+    speaking, rest = ranked[:3], ranked[3:]
+    if rest:
+        sides = {read.effect > 0 for read in speaking}
+        speaking += [read for read in rest if (read.effect > 0) not in sides][:1]
     return speaking
 
 
