@@ -7,8 +7,10 @@ from fastapi import Request, Response, params
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.datastructures import FormData
+from starlette.types import Message, Receive, Scope
 
-from app.errors import InvalidInput, Problem, TuningForkError, WrongMediaType
+from app.errors import InvalidInput, Malformed, Problem, TooLarge, TuningForkError, WrongMediaType
 from app.strict_json import strict_loads
 
 MOST_PROBLEMS = 200
@@ -52,6 +54,37 @@ class _Read(Request):
         return self._value
 
 
+class Counted:
+    """A request's body, and how much of it may come; raises TooLarge as soon as that is exceeded.
+
+    What a request declares and what it sends can differ, so both are looked at.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, limit: int) -> None:
+        self._receive, self._limit, self._left = receive, limit, limit
+        for name, declared in scope["headers"]:
+            if name == b"content-length":
+                if not declared.isdigit():
+                    raise Malformed("The Content-Length is not a number.")
+                if int(declared[:20]) > limit:
+                    raise self.refusal
+
+    @property
+    def refusal(self) -> TooLarge:
+        return TooLarge(f"The body is larger than {self._limit:,} bytes, which is the most accepted here.")
+
+    @property
+    def exceeded(self) -> bool:
+        return self._left < 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise self.refusal
+        return message
+
+
 def problem_response(error: TuningForkError, request_id: str | None = None) -> JSONResponse:
     """RFC 9457; `error` names the class, so that a client can raise it again on its side."""
     content: dict[str, Any] = {
@@ -69,14 +102,32 @@ def problem_response(error: TuningForkError, request_id: str | None = None) -> J
 
 def invalid_input(error: RequestValidationError) -> InvalidInput:
     """The framework's complaints in our words; what was sent is never echoed."""
-    problems = tuple(problems_of(error.errors()))
+    sent = error.body
+    problems = tuple(problems_of(error.errors(), () if isinstance(sent, FormData) else (sent,)))
     count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
     return InvalidInput(f"The request has {count}.", problems[:MOST_PROBLEMS])
 
 
-def problems_of(complaints: Iterable[Any]) -> Iterable[Problem]:
+def problems_of(complaints: Iterable[Any], sent: tuple[Any, ...] = ()) -> Iterable[Problem]:
+    """`sent` holds the JSON value that was complained of, where it can tell tags from fields."""
     for complaint in complaints:
-        yield Problem(where=_where(complaint["loc"]), what=_what(complaint))
+        place = complaint["loc"]
+        if sent and place[:1] == ("body",):
+            place = _as_sent(place[1:], sent[0], complaint["type"] == "missing")
+        yield Problem(where=_where(place), what=_what(complaint))
+
+
+def _as_sent(place: tuple[Any, ...], value: Any, is_missing: bool) -> tuple[Any, ...]:
+    """Without the levels that name which of several kinds was tried: what was sent does not have them."""
+    path = []
+    for part in place[:-1] if is_missing else place:
+        inside = (
+            value.keys() if isinstance(value, dict) else range(len(value) if isinstance(value, list) else 0)
+        )
+        if part in inside:
+            value = value[part]
+            path.append(part)
+    return (*path, *place[-1:]) if is_missing else tuple(path)
 
 
 def _is_json(request: Request) -> bool:

@@ -42,9 +42,6 @@ ROOT = APP.parent
 FAILURES = (TuningForkError, RequestValidationError, HTTPException, SQLAlchemyError)
 """Answered in words; everything else is our own fault and is caught further out, where it is logged."""
 
-FORM_OVERHEAD = 65_536
-"""A browser wraps an uploaded file in so much at most."""
-
 
 def create_app(settings: WebSettings, worker_transport: httpx.BaseTransport | None = None) -> FastAPI:
     check_access(settings)
@@ -57,7 +54,6 @@ def create_app(settings: WebSettings, worker_transport: httpx.BaseTransport | No
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=settings.max_body_bytes,
         form_limits={"max_fields": 1000, "max_files": 4, "max_part_size": settings.max_body_bytes},
         lifespan=_lifespan,
         middleware=[
@@ -154,13 +150,11 @@ def _include_routers(app: FastAPI, settings: WebSettings) -> None:
     app.add_api_route("/api/v1/recommendations", api.advise, **api.ADVICE)
     for router in api.ROUTERS:
         app.include_router(router, prefix="/api/v1")
-    app.include_router(api.UPLOADS, prefix="/api/v1", max_body_size=settings.max_upload_bytes)
+    app.include_router(api.UPLOADS, prefix="/api/v1")
     app.include_router(api.HEALTH)
     for router in pages.ROUTERS:
         app.include_router(router, include_in_schema=False)
-    app.include_router(
-        pages.UPLOADS, include_in_schema=False, max_body_size=settings.max_upload_bytes + FORM_OVERHEAD
-    )
+    app.include_router(pages.UPLOADS, include_in_schema=False)
 
 
 class VersionedFiles(StaticFiles):

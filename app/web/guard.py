@@ -11,10 +11,19 @@ from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.database import Database
-from app.errors import Malformed, NotSignedIn, Refused, TuningForkError, Unavailable, WrongMediaType
+from app.errors import (
+    Malformed,
+    NotSignedIn,
+    Refused,
+    TooLarge,
+    TuningForkError,
+    Unavailable,
+    WrongMediaType,
+)
+from app.http_json import Counted
 from app.settings import WebSettings
 from app.web import security
 from app.web.security import Principal
@@ -43,6 +52,9 @@ PUBLIC_PREFIX = "/static/"
 MOST_HEADERS = 100
 MOST_HEADER_BYTES = 16_384
 
+FORM_OVERHEAD = 65_536
+"""Bytes that a form adds to a file, at most."""
+
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 Headers = dict[bytes, bytes]
@@ -55,6 +67,11 @@ class Guard:
         self._database = database
         self._hosts = security.allowed_hosts(settings)
         self._cookie = security.cookie_name(settings)
+        # A browser wraps an uploaded file in its form.
+        self._limits = {
+            ("POST", "/api/v1/datasets"): settings.max_upload_bytes,
+            ("POST", "/datasets"): settings.max_upload_bytes + FORM_OVERHEAD,
+        }
         self._public = PUBLIC if settings.public_recommendations else PUBLIC - {("POST", RECOMMENDATIONS)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +82,28 @@ class Guard:
         elif (refusal := await self._refusal(scope)) is not None:
             await refusal(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._limited(scope, receive, send)
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What the framework answers when a body breaks off is held back, and the reason told instead."""
+        limit = self._limits.get((scope["method"], scope["path"]), self._settings.max_body_bytes)
+        begun = False
+
+        async def unless_exceeded(message: Message) -> None:
+            nonlocal begun
+            if begun or not body.exceeded:
+                begun = True
+                await send(message)
+
+        try:
+            body = Counted(scope, receive, limit)
+            await self._app(scope, body, unless_exceeded)
+            if begun or not body.exceeded:
+                return
+            refusal: TuningForkError = body.refusal
+        except (TooLarge, Malformed) as error:
+            refusal = error
+        await tell(Request(scope), refusal)(scope, receive, send)
 
     async def _refusal(self, scope: Scope) -> Response | None:
         request = Request(scope)

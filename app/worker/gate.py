@@ -3,10 +3,10 @@
 import hmac
 import secrets
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import Malformed, NotSignedIn, TooLarge, TuningForkError, WrongMediaType
-from app.http_json import problem_response
+from app.errors import NotSignedIn, TuningForkError, WrongMediaType
+from app.http_json import Counted, problem_response
 
 PUBLIC = frozenset({("GET", "/healthz")})
 
@@ -32,7 +32,7 @@ class Gate:
         scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)
         try:
             self._admit(scope)
-            counted = _counted(receive, self._limit(scope))
+            counted = Counted(scope, receive, self._limit(scope))
         except TuningForkError as error:
             await problem_response(error, scope["state"]["request_id"])(scope, receive, send)
             return
@@ -54,32 +54,7 @@ class Gate:
 
     def _limit(self, scope: Scope) -> int:
         is_upload = scope["method"] == "PUT" and scope["path"].startswith(UPLOADS)
-        limit = self._max_upload_bytes if is_upload else self._max_body_bytes
-        for declared in _headers(scope, b"content-length"):
-            if not declared.isdigit():
-                raise Malformed("The Content-Length is not a number.")
-            if int(declared[:20]) > limit:
-                raise _too_large(limit)
-        return limit
-
-
-def _counted(receive: Receive, limit: int) -> Receive:
-    """What a request declares and what it sends can differ; this counts what it sends."""
-    left = limit
-
-    async def receive_within_limit() -> Message:
-        nonlocal left
-        message = await receive()
-        left -= len(message.get("body", b""))
-        if left < 0:
-            raise _too_large(limit)
-        return message
-
-    return receive_within_limit
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"The body is larger than {limit:,} bytes, which is the most this worker accepts.")
+        return self._max_upload_bytes if is_upload else self._max_body_bytes
 
 
 def _headers(scope: Scope, name: bytes) -> list[bytes]:

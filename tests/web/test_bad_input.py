@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.web.conftest import program, stranger
+from tests.web.conftest import owner, program, stranger
 from tests.web.launching import SPEC
 
 HUGE = b"9" * 5000
@@ -114,8 +114,33 @@ def test_a_large_body_is_refused_whether_or_not_it_admits_its_size(make_app):
     for address in ("/api/v1/recommendations", "/api/v1/assessments", "/api/v1/runs"):
         declared = client.post(address, content=b" " * 20_000, headers=headers)
         undeclared = client.post(address, content=iter([b" " * 6_000] * 4), headers=headers)
-        assert [declared.status_code, undeclared.status_code] == [413, 413], address
-        assert undeclared.json()["error"] == "TooLarge"
+        for answer in (declared, undeclared):
+            assert (answer.status_code, answer.json()["error"]) == (413, "TooLarge"), address
+            assert "10,000 bytes" in answer.json()["detail"]
+            assert answer.json()["request_id"] == answer.headers["x-request-id"]
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "content-security-policy" in answer.headers
+
+
+@pytest.mark.parametrize("pieces", [[b"x" * 20_000], [b"x" * 6_000] * 4])
+@pytest.mark.parametrize("address", ["/assessments/new", "/login"])
+def test_a_form_that_is_too_large_gets_a_page(make_app, address, pieces):
+    client = owner(make_app(max_body_bytes=10_000))
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    length = {"Content-Length": "20000"} if len(pieces) == 1 else {}
+    answer = client.post(address, content=iter([b"name=", *pieces]), headers=form | length)
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "10,000 bytes" in answer.text
+    assert answer.headers["x-request-id"] in answer.text
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1" * 30])
+def test_a_length_that_cannot_be_is_refused(app, length):
+    headers = {"Content-Type": "application/json", "Content-Length": length}
+    answer = program(app).post("/api/v1/recommendations", content=b"{}", headers=headers)
+    assert answer.status_code in (400, 413)
+    assert answer.json()["request_id"]
 
 
 @pytest.mark.parametrize(
@@ -193,10 +218,14 @@ def test_idempotency_keys_are_short_and_plain(api, key):
 @pytest.mark.parametrize(
     ("body", "where", "said"),
     [
-        ([], "run", "must be a JSON object"),
-        ({}, "run.model", "is missing; add it"),
-        (SPEC | {"zzz": 1}, "run.zzz", "there is no such field; leave it out"),
-        (SPEC | {"recipe": {}}, "run.recipe", "must be an object with the field 'kind'"),
+        ([], "body", "must be a JSON object"),
+        ({}, "model", "is missing; add it"),
+        (SPEC | {"zzz": 1}, "zzz", "there is no such field; leave it out"),
+        (SPEC | {"recipe": {}}, "recipe", "must be an object with the field 'kind'"),
+        (SPEC | {"recipe": {"kind": "sft"}}, "recipe.epochs", "is missing; add it"),
+        (SPEC | {"recipe": SPEC["recipe"] | {"lr": 1}}, "recipe.lr", "there is no such field; leave it out"),
+        ({"plan": [SPEC, SPEC | {"zzz": 1}]}, "plan.1.zzz", "there is no such field; leave it out"),
+        ({"plan": [SPEC | {"recipe": {"kind": "sft"}}]}, "plan.0.recipe.epochs", "is missing; add it"),
     ],
 )
 def test_what_is_wrong_with_a_body_is_told_without_the_frameworks_words(api, body, where, said):

@@ -354,6 +354,7 @@ def test_a_dataset_beyond_the_limit_is_refused_however_it_arrives(make_app, weat
     declared = client.post("/api/v1/datasets?name=x", content=b" " * 3_000_000, headers=JSONL)
     undeclared = client.post("/api/v1/datasets?name=x", content=iter([b" " * 500_000] * 6), headers=JSONL)
     assert (declared.status_code, undeclared.status_code) == (413, 413)
+    assert declared.json()["error"] == undeclared.json()["error"] == "TooLarge"
 
 
 def test_a_dataset_larger_than_other_bodies_is_taken(make_app, weather):
