@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise, product
+from math import prod
 from operator import itemgetter
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
+
+from app.errors import BrokenRulebook
 
 UNKNOWN = "unknown"
 NOT_APPLICABLE = "not_applicable"
@@ -109,6 +112,10 @@ def combinations(keys: Sequence[str], domains: Domains) -> Iterator[dict[str, st
         yield dict(zip(keys, tokens, strict=True))
 
 
+MOST_COMBINATIONS = 100_000
+"""Above this, start-up takes seconds and memory, one rule at a time."""
+
+
 class Lookup(Generic[T]):
     """A function of a few facts, worked out beforehand for every combination they can have.
 
@@ -117,6 +124,12 @@ class Lookup(Generic[T]):
     """
 
     def __init__(self, keys: Sequence[str], domains: Domains, answer: Callable[[Facts], T]) -> None:
+        size = prod(len(domains[key]) for key in keys)
+        if size > MOST_COMBINATIONS:
+            raise BrokenRulebook(
+                f"A rule looks at {', '.join(keys)} together, which is {size:,} combinations of answers; "
+                f"{MOST_COMBINATIONS:,} can be worked out, so let it look at fewer."
+            )
         self.key: Callable[[Facts], object] = itemgetter(*keys) if keys else _nothing
         self.table = {self.key(facts): answer(facts) for facts in combinations(keys, domains)}
 

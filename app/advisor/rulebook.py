@@ -1,14 +1,9 @@
 """The rulebook: read from texts, checked once at start-up, and worked out for fast answers."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from json import dumps
-from tomllib import TOMLDecodeError, loads
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from typing import Any
 
 from app.advisor.advice import RulebookStamp
 from app.advisor.answers import Answer, Budget, Hardware, Project, read_answer, read_weights
@@ -16,13 +11,12 @@ from app.advisor.conditions import (
     NOT_APPLICABLE,
     UNKNOWN,
     Buckets,
-    Domains,
-    Rule,
     cuts_of,
 )
 from app.advisor.estimate import DERIVED, budget_choice, hardware_facts
 from app.advisor.gates import Gating
 from app.advisor.plan import Planning
+from app.advisor.reading import FACTOR_FILES, FILES, checked, documents_of, misfits, refuse
 from app.advisor.rendering import rendered
 from app.advisor.scoring import Scoring
 from app.advisor.vocabulary import (
@@ -30,7 +24,6 @@ from app.advisor.vocabulary import (
     DecisionFile,
     Evidence,
     Example,
-    ExamplesFile,
     Factor,
     FactorFile,
     Gate,
@@ -39,12 +32,7 @@ from app.advisor.vocabulary import (
     PlanFile,
     Question,
 )
-from app.errors import BrokenRulebook, InvalidInput, Problem
-
-FACTOR_FILES = ("objective.toml", "data.toml", "stability.toml", "compute.toml", "deployment.toml")
-FILES = (*FACTOR_FILES, "gates.toml", "decision.toml", "plan.toml", "evidence.toml", "examples.toml")
-
-R = TypeVar("R", bound=Rule)
+from app.errors import InvalidInput, Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,21 +160,19 @@ def _unknown_question(question: str, questions: Iterable[str]) -> Problem:
 
 
 def _parse(texts: Mapping[str, str]) -> Rulebook:
-    missing = [name for name in FILES if name not in texts]
-    if missing:
-        raise BrokenRulebook(f"{missing[0]}: the file is missing")
-    compute = _file(texts, "compute.toml", ComputeFile)
-    factors = tuple(_factor(_file(texts, name, FactorFile)) for name in FACTOR_FILES)
-    gates = _file(texts, "gates.toml", GatesFile)
-    decision = _file(texts, "decision.toml", DecisionFile)
-    plan = _file(texts, "plan.toml", PlanFile)
-    evidence = _evidence(texts)
-    examples = _file(texts, "examples.toml", ExamplesFile).examples
+    documents = documents_of(texts)
+    files = checked(documents)
+    compute: ComputeFile = files["compute.toml"]
+    factors = tuple(_factor(files[name]) for name in FACTOR_FILES)
+    gates: GatesFile = files["gates.toml"]
+    decision: DecisionFile = files["decision.toml"]
+    plan: PlanFile = files["plan.toml"]
+    evidence: Mapping[str, Evidence] = files["evidence.toml"]
+    examples: tuple[Example, ...] = files["examples.toml"].examples
     questions = {question.id: question for factor in factors for question in factor.questions}
     measurements = {measurement.id: measurement for measurement in gates.measurements}
     domains, buckets = _domains(questions, gates)
-    _check(texts, factors, questions, domains, evidence)
-    _check_names(plan, decision, questions)
+    refuse([*misfits(documents, factors, questions, domains, plan, decision, compute)])
     scoring = Scoring(factors, decision.interactions, domains)
     gating = Gating(gates.gates, domains, buckets, tuple(questions))
     planning = Planning(plan, domains)
@@ -211,77 +197,12 @@ def _parse(texts: Mapping[str, str]) -> Rulebook:
         weights=tuple(factor.weight for factor in factors),
         factor_ids=tuple(factor.id for factor in factors),
     )
-    _check_examples(rulebook)
+    refuse([*_unanswerable(rulebook)])
     return rulebook
-
-
-def _file(texts: Mapping[str, str], name: str, kind: type[R]) -> R:
-    document = _toml(name, texts[name])
-    if kind is FactorFile and name == "compute.toml":
-        document = {key: document[key] for key in FactorFile.model_fields if key in document}
-    return _validated(name, kind, document)
-
-
-def _toml(name: str, text: str) -> dict[str, Any]:
-    try:
-        return {key: _with_alternatives(value) for key, value in loads(text).items()}
-    except TOMLDecodeError as error:
-        raise BrokenRulebook(f"{name}: not readable as TOML: {error}") from error
-
-
-def _with_alternatives(value: Any) -> Any:
-    """A `when` of one clause may be written without the list around it."""
-    if isinstance(value, list):
-        return [_with_alternatives(entry) for entry in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: [entry] if key == "when" and isinstance(entry, dict) else _with_alternatives(entry)
-        for key, entry in value.items()
-    }
-
-
-def _validated(name: str, kind: type[R], document: Any) -> R:
-    try:
-        # By way of JSON, whose strict reading takes arrays for tuples and refuses dates.
-        return kind.model_validate_json(dumps(document, allow_nan=False))
-    except ValidationError as error:
-        # Where two kinds were possible, the rule of one says more than the shape of the other.
-        first = min(error.errors(), key=_says_little)
-        raise BrokenRulebook(f"{name}: {_place(document, first['loc'])}: {first['msg']}") from error
-    except (TypeError, ValueError) as error:
-        raise BrokenRulebook(f"{name}: {error}") from error
-
-
-def _says_little(fault: ErrorDetails) -> int:
-    return {"tuple_type": 1, "model_type": 2}.get(fault["type"], 0)
-
-
-def _place(document: Any, location: tuple[int | str, ...]) -> str:
-    """The keys down to the fault; list entries by their id or name where they have one."""
-    names: list[str] = []
-    for key in location:
-        if isinstance(key, str) and "[" in key:
-            continue  # which of two possible kinds was tried
-        try:
-            document = document[key]
-        except (KeyError, IndexError, TypeError):
-            document = None
-        entry = document if isinstance(key, int) and isinstance(document, dict) else {}
-        names.append(str(entry.get("id") or entry.get("name") or key))
-    return ".".join(names)
 
 
 def _factor(file: FactorFile) -> Factor:
     return Factor(questions=file.questions, **file.factor.model_dump())
-
-
-def _evidence(texts: Mapping[str, str]) -> dict[str, Evidence]:
-    document = _toml("evidence.toml", texts["evidence.toml"])
-    return {
-        name: _validated(f"evidence.toml: {name}", Evidence, {**entry, "id": name})
-        for name, entry in document.items()
-    }
 
 
 def _checksum(texts: Mapping[str, str]) -> str:
@@ -309,116 +230,11 @@ def _domains(
     return both | {name: (*bucket.values, UNKNOWN) for name, bucket in buckets.items()}, buckets
 
 
-# Checking what no single file can know
-
-
-def _check(
-    texts: Mapping[str, str],
-    factors: tuple[Factor, ...],
-    questions: Mapping[str, Question],
-    domains: Domains,
-    evidence: Mapping[str, Evidence],
-) -> None:
-    documents = {name: _toml(name, texts[name]) for name in FILES}
-    for name, document in documents.items():
-        _check_unique(name, document)
-    asked = [question.id for factor in factors for question in factor.questions]
-    twice = next((question for question in asked if asked.count(question) > 1), None)
-    if twice:
-        raise BrokenRulebook(f"{twice}: the same question stands in two files")
-    for name, document in documents.items():
-        if name != "evidence.toml":
-            _check_references(name, document, domains, evidence)
-    for question, kind in (("C1", "hardware"), ("C2", "budget")):
-        if question not in questions or questions[question].kind != kind:
-            raise BrokenRulebook(f"compute.toml: {question}: must be there and be of kind {kind}")
-    if abs(sum(factor.weight for factor in factors) - 1) > 1e-9:
-        raise BrokenRulebook(
-            "objective.toml: factor.weight: the weights of the five factors must add up to 1"
-        )
-
-
-def _check_unique(name: str, document: Any, place: str = "") -> None:
-    for key, entries in document.items() if isinstance(document, dict) else ():
-        inside = f"{place}{key}"
-        if isinstance(entries, dict):
-            _check_unique(name, entries, f"{inside}.")
-        if not isinstance(entries, list):
-            continue
-        ids = [entry["id"] for entry in entries if isinstance(entry, dict) and "id" in entry]
-        twice = next((one for one in ids if ids.count(one) > 1), None)
-        if twice:
-            raise BrokenRulebook(f"{name}: {inside}.{twice}: this id is used twice")
-        for entry in entries:
-            called = entry.get("id", "") if isinstance(entry, dict) else ""
-            _check_unique(name, entry, f"{inside}.{called}." if called else f"{inside}.")
-
-
-def _check_references(
-    name: str,
-    document: Any,
-    domains: Domains,
-    evidence: Mapping[str, Evidence],
-) -> None:
-    for place, key, value in _walk(document, ""):
-        if key == "sources":
-            strange = next((source for source in value if source not in evidence), None)
-            if strange:
-                raise BrokenRulebook(f"{name}: {place}: no source {strange!r} in evidence.toml")
-        if key == "when":
-            _check_condition(f"{name}: {place}", value, domains)
-
-
-def _check_names(plan: PlanFile, decision: DecisionFile, questions: Mapping[str, Question]) -> None:
-    stages = [stage.id for stage in plan.stages]
-    named: list[tuple[str, tuple[str, ...], Collection[str]]] = []
-    for interaction in decision.interactions:
-        named.append(
-            (f"decision.toml: interactions.{interaction.id}.questions", interaction.questions, questions)
-        )
-    for rule in plan.plans:
-        named.append((f"plan.toml: plans.{rule.id}.stages", rule.stages, stages))
-    for stage in plan.stages:
-        named.append((f"plan.toml: stages.{stage.id}.settings", (stage.settings,), plan.settings))
-    for place, names, known in named:
-        strange = next((name for name in names if name not in known), None)
-        if strange:
-            raise BrokenRulebook(f"{place}: there is no {strange!r}; there are {', '.join(known)}")
-    conditions = [bool(rule.when) for rule in plan.plans if rule.method == "grpo"]
-    if conditions != [True] * (len(conditions) - 1) + [False]:
-        raise BrokenRulebook("plan.toml: plans: of those for grpo the last alone stands without a condition")
-
-
-def _walk(document: Any, place: str) -> Iterator[tuple[str, str, Any]]:
-    entries = document.items() if isinstance(document, dict) else enumerate(document)
-    for key, value in entries:
-        called = value.get("id") or value.get("name") if isinstance(value, dict) else None
-        inside = f"{place}.{called or key}" if place else str(called or key)
-        yield inside, str(key), value
-        if isinstance(value, dict | list) and key != "when":
-            yield from _walk(value, inside)
-
-
-def _check_condition(place: str, when: Iterable[Mapping[str, Any]], domains: Domains) -> None:
-    for clause in when:
-        for key, wanted in clause.items():
-            if key not in domains:
-                raise BrokenRulebook(f"{place}: {key!r} is neither a question nor a measurement")
-            strange = (
-                [token for token in wanted if token not in domains[key]] if isinstance(wanted, list) else []
-            )
-            if strange:
-                raise BrokenRulebook(f"{place}: {key} has no choice {strange[0]!r}")
-            if isinstance(wanted, dict) and domains[key][0] != "bucket 0":
-                raise BrokenRulebook(f"{place}: {key} is a question and takes a list of choices")
-
-
-def _check_examples(rulebook: Rulebook) -> None:
+def _unanswerable(rulebook: Rulebook) -> Iterator[Problem]:
     for example in rulebook.examples:
         try:
             rulebook.read({"answers": example.answers})
         except InvalidInput as error:
-            first = error.problems[0]
-            raise BrokenRulebook(
-                f"examples.toml: {example.id}.answers.{first.where}: {first.what}"
-            ) from error
+            for problem in error.problems:
+                where = f"examples.toml: {example.id}.answers.{problem.where}"
+                yield Problem(where=where, what=problem.what)

@@ -231,7 +231,7 @@ class Interaction(Rule):
 
 
 class DecisionFile(Rule):
-    version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+    version: Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}$")]
     tie: Annotated[float, Field(ge=0, lt=1)]
     kappa: Annotated[float, Field(gt=0, le=1000)]
     bands: Bands
