@@ -8,6 +8,8 @@ TuningForkError                 500
 ├── NotFound                    404
 ├── NotAllowed                  405
 ├── Conflict                    409
+├── Gone                        410
+├── Outdated                    412
 ├── TooLarge                    413
 ├── WrongMediaType              415
 ├── RateLimited                 429
@@ -84,6 +86,24 @@ class Conflict(TuningForkError):
     """This cannot be done in the present state."""
 
     status = 409
+
+
+class Gone(TuningForkError):
+    """What was here has been taken away for good."""
+
+    status = 410
+
+
+class Outdated(TuningForkError):
+    """This was changed since you read it."""
+
+    status = 412
+
+    def __init__(self, sentence: str | None = None, present: object = None, etag: str = "") -> None:
+        super().__init__(sentence)
+        self.present = present
+        """What stands there now, as the API shows it."""
+        self.etag = etag
 
 
 class TooLarge(TuningForkError):

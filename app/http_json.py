@@ -10,7 +10,15 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import FormData
 from starlette.types import Message, Receive, Scope
 
-from app.errors import InvalidInput, Malformed, Problem, TooLarge, TuningForkError, WrongMediaType
+from app.errors import (
+    InvalidInput,
+    Malformed,
+    Outdated,
+    Problem,
+    TooLarge,
+    TuningForkError,
+    WrongMediaType,
+)
 from app.strict_json import strict_loads
 
 MOST_PROBLEMS = 200
@@ -95,6 +103,8 @@ def problem_response(error: TuningForkError, request_id: str | None = None) -> J
         "error": error.name,
         "problems": [problem.model_dump() for problem in error.problems],
     }
+    if isinstance(error, Outdated):
+        content["present"] = error.present
     if request_id:
         content["request_id"] = request_id
     return JSONResponse(content, status_code=error.status, media_type="application/problem+json")

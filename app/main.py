@@ -125,6 +125,7 @@ def _parts(settings: WebSettings, worker_transport: httpx.BaseTransport | None) 
         sweep=Sweep(settings, database, worker),
         limiter=Limiter(settings.recommendations_per_minute),
         login_limiter=Limiter(settings.logins_per_minute),
+        share_limiter=Limiter(settings.shares_per_minute),
     )
 
 

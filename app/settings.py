@@ -50,6 +50,13 @@ class WebSettings(BaseSettings):
     )
     login_link_hours: float = Field(24, gt=0, description="How long a login link can be used, once.")
     api_key_days: float = Field(90, gt=0, description="How long a new API key is valid.")
+    share_days: float = Field(
+        30, gt=0, description="How long a new share link is valid, unless said otherwise."
+    )
+    share_max_days: float = Field(365, gt=0, description="Longest validity of a share link.")
+    shares_per_minute: int = Field(
+        60, ge=0, description="Openings of share links a minute and address; 0 means no limit."
+    )
     sync_seconds: float = Field(
         5, gt=0, description="Pause between two sweeps that copy run events from the worker."
     )

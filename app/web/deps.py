@@ -34,6 +34,7 @@ class Parts:
     limiter: Limiter
     """Of anonymous recommendations."""
     login_limiter: Limiter
+    share_limiter: Limiter
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set on the shutdown signal: live streams end themselves, since an open one would block the exit."""
 

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,9 @@ from app.settings import WebSettings
 from app.web.security import is_https
 from app.web.tell import tell
 
+SECRET = re.compile(r"^(/s/).+")
+"""The address of a shared record is its key; a log must not hold it."""
+
 Header = tuple[bytes, bytes]
 
 log = logging.getLogger("tuning_fork.access")
@@ -23,10 +27,11 @@ POLICY = (
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
+REFERRER = "same-origin"
+"""Not `no-referrer`, unless a page asks for it: with that, browsers send `Origin: null` even to ourselves."""
+
 HEADERS = {
     "x-content-type-options": "nosniff",
-    # Not `no-referrer`: with that, browsers send `Origin: null` even to ourselves.
-    "referrer-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -40,6 +45,7 @@ class Envelope:
         self._always = [(name.encode(), value.encode()) for name, value in always.items()]
         self._begun = secrets.token_hex(4)
         self._count = itertools.count(1)
+        self._referrer = (b"referrer-policy", REFERRER.encode())
         self._policy = (b"content-security-policy", POLICY.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,6 +81,8 @@ class Envelope:
     def _sealed(self, given: Iterable[Header], state: Mapping[str, Any]) -> list[Header]:
         headers = [*given, *self._always, (b"x-request-id", state["request_id"].encode())]
         names = {name for name, _ in headers}
+        if b"referrer-policy" not in names:
+            headers.append(self._referrer)
         if b"content-security-policy" not in names:
             headers.append(self._policy)
         if state["principal"] is not None and b"cache-control" not in names:
@@ -88,7 +96,7 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
     facts = {
         "request_id": scope["state"]["request_id"],
         "method": scope["method"][:16],
-        "path": scope["path"][:200],
+        "path": SECRET.sub(r"\1…", scope["path"][:200]),
         "status": status,
         "ms": round(seconds * 1000, 1),
         "who": principal.kind if principal else "anybody",

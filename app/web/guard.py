@@ -1,5 +1,6 @@
 """The door: every request is refused unless it shows who asks, or its address is on the short public list."""
 
+import re
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from itertools import chain
@@ -43,11 +44,15 @@ PUBLIC = frozenset(
         ("POST", "/login"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
+        ("GET", "/robots.txt"),
         ("GET", "/api/v1/questionnaire"),
         ("POST", RECOMMENDATIONS),
     }
 )
 PUBLIC_PREFIX = "/static/"
+
+SHARED = re.compile(r"/s/[^/]+")
+"""Whoever has such an address may read the one record behind it."""
 
 MOST_HEADERS = 100
 MOST_HEADER_BYTES = 16_384
@@ -184,6 +189,8 @@ class Guard:
 
     def _is_public(self, scope: Scope) -> bool:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        if method == "GET" and SHARED.fullmatch(scope["path"]):
+            return True
         return (method, scope["path"]) in self._public
 
     def _ask_to_sign_in(self, request: Request) -> Response:

@@ -41,13 +41,13 @@ def new_login_token(session: Session, settings: WebSettings) -> str:
     session.execute(delete(LoginToken).where(LoginToken.expires_at < now() - timedelta(days=1)))
     token = secrets.token_urlsafe(32)
     expires_at = now() + timedelta(hours=settings.login_link_hours)
-    session.add(LoginToken(hash=_hash(token), expires_at=expires_at))
+    session.add(LoginToken(hash=hashed(token), expires_at=expires_at))
     return token
 
 
 def sign_in(session: Session, settings: WebSettings, token: str, previous: str | None = None) -> str:
     """Exchange a login token, once, for a new session; the session the browser had before ends."""
-    found = session.get(LoginToken, _hash(token.strip()), with_for_update=True)
+    found = session.get(LoginToken, hashed(token.strip()), with_for_update=True)
     if found is None or found.used_at is not None or found.expires_at <= now():
         raise NotSignedIn(
             "This login link was used before or has expired; `tuning-fork login-link` prints a new one."
@@ -56,13 +56,13 @@ def sign_in(session: Session, settings: WebSettings, token: str, previous: str |
     sign_out(session, previous)
     session.execute(delete(BrowserSession).where(BrowserSession.expires_at < now()))
     secret = secrets.token_urlsafe(32)
-    session.add(BrowserSession(hash=_hash(secret), expires_at=now() + timedelta(days=settings.session_days)))
+    session.add(BrowserSession(hash=hashed(secret), expires_at=now() + timedelta(days=settings.session_days)))
     return secret
 
 
 def sign_out(session: Session, secret: str | None) -> None:
     if secret:
-        session.execute(delete(BrowserSession).where(BrowserSession.hash == _hash(secret)))
+        session.execute(delete(BrowserSession).where(BrowserSession.hash == hashed(secret)))
 
 
 # API keys
@@ -72,7 +72,7 @@ def new_key(session: Session, name: str, days: float) -> tuple[ApiKey, str]:
     """The row and, this once, the key itself."""
     key_id = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(8))
     secret = secrets.token_urlsafe(32)
-    row = ApiKey(id=key_id, name=name, hash=_hash(secret), expires_at=now() + timedelta(days=days))
+    row = ApiKey(id=key_id, name=name, hash=hashed(secret), expires_at=now() + timedelta(days=days))
     session.add(row)
     session.flush()
     return row, f"tf_{key_id}_{secret}"
@@ -99,7 +99,7 @@ def recognise_key(session: Session, given: str) -> tuple[Principal, bool]:
     """The principal, and whether its last use should be noted."""
     parts = API_KEY.fullmatch(given)
     row = session.get(ApiKey, parts[1]) if parts else None
-    secret_hash = _hash(parts[2]) if parts else ""
+    secret_hash = hashed(parts[2]) if parts else ""
     if row is None or not hmac.compare_digest(row.hash, secret_hash):
         raise NotSignedIn("This API key is not known; `tuning-fork key create` makes one.")
     if row.revoked_at is not None or row.expires_at <= now():
@@ -115,7 +115,7 @@ def note_key(session: Session, given: str) -> None:
 
 def recognise_session(session: Session, settings: WebSettings, secret: str) -> tuple[Principal | None, bool]:
     """The principal or None, and whether its last visit should be noted."""
-    row = session.get(BrowserSession, _hash(secret))
+    row = session.get(BrowserSession, hashed(secret))
     idle = timedelta(hours=settings.session_idle_hours)
     if row is None or row.expires_at <= now() or row.last_seen_at + idle <= now():
         return None, False
@@ -123,7 +123,7 @@ def recognise_session(session: Session, settings: WebSettings, secret: str) -> t
 
 
 def note_session(session: Session, secret: str) -> None:
-    row = session.get(BrowserSession, _hash(secret))
+    row = session.get(BrowserSession, hashed(secret))
     if row is not None:
         row.last_seen_at = now()
 
@@ -132,7 +132,7 @@ def _is_stale(seen: datetime | None) -> bool:
     return seen is None or now() - seen > SEEN_AGAIN_AFTER
 
 
-def _hash(secret: str) -> str:
+def hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 

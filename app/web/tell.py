@@ -15,6 +15,7 @@ from app.errors import (
     Malformed,
     NotAllowed,
     NotFound,
+    Outdated,
     RateLimited,
     TooLarge,
     TuningForkError,
@@ -68,6 +69,8 @@ def request_id(request: Request) -> str:
 def _headers(error: Exception, said: TuningForkError) -> Mapping[str, str]:
     if isinstance(error, HTTPException):
         return {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    if isinstance(said, Outdated):
+        return {"ETag": said.etag}
     if isinstance(said, RateLimited):
         return {"Retry-After": "60"}
     return {"WWW-Authenticate": "Bearer"} if said.status == 401 else {}

@@ -37,18 +37,37 @@ def test_the_public_list_is_short_and_known():
         ("POST", "/login"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
+        ("GET", "/robots.txt"),
         ("GET", "/api/v1/questionnaire"),
         ("POST", "/api/v1/recommendations"),
     } == PUBLIC
 
 
+def answer_of(client, method, path):
+    return client.request(method, SITE + path).status_code
+
+
 def test_a_stranger_gets_nowhere_but_the_public_list(app):
     client = stranger(app)
-    paths = addresses(app) | {"/nowhere", "/api/v1/nowhere", "/static", "//login", "/login/", "/healthz/x"}
+    paths = addresses(app) | {
+        "/nowhere",
+        "/s",
+        "/s/",
+        "/s/x/y",
+        "/api/v1/nowhere",
+        "/static",
+        "//login",
+        "/login/",
+        "/healthz/x",
+    }
     assert len(paths) > 30
     for path in sorted(paths):
         for method in METHODS:
             if (method.replace("HEAD", "GET"), path) in PUBLIC:
+                continue
+            if path == "/s/x" and method in ("GET", "HEAD"):
+                # The one page of its kind: the address is the key, and this one opens nothing.
+                assert answer_of(client, method, path) in (404, 405)
                 continue
             if path.startswith("/static/") and method in ("GET", "HEAD", "OPTIONS", "TRACE"):
                 continue

@@ -4,17 +4,21 @@ from app.web.api import (
     assessments,
     datasets,
     health,
+    imports,
     milestones,
     questionnaire,
     recommendations,
     runs,
+    shares,
     worker,
 )
 
 ROUTERS = [
     questionnaire.router,
+    imports.router,
     assessments.router,
     milestones.router,
+    shares.router,
     runs.router,
     worker.router,
 ]

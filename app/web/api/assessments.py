@@ -4,18 +4,18 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
 from app import runs
 from app.advisor.advice import Recommendation
 from app.advisor.rulebook import Rulebook
-from app.errors import Conflict, Malformed, NotFound, WrongMediaType
+from app.errors import Conflict, Malformed, NotFound, Outdated, WrongMediaType
 from app.http_json import StrictRoute
 from app.models import Assessment, Milestone
 from app.protocol import Message, Name
 from app.strict_json import strict_loads
-from app.web import assessing, launch_defaults, launch_form
+from app.web import assessing, etags, launch_defaults, launch_form
 from app.web.api.examples import ANSWERS, CHANGES, NEW_ASSESSMENT
 from app.web.api.paging import Cursor, Limit, Page, page_of
 from app.web.api.recommendations import MOST_ANSWERS
@@ -90,7 +90,7 @@ class AnswerView(BaseModel):
 @router.get("/assessments", summary="All assessments, newest first")
 def list_assessments(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> Page[AssessmentView]:
     found, following = page_of(session, Assessment, limit, cursor)
-    return Page(items=[_view(assessment) for assessment in found], next=following)
+    return Page(items=[assessment_view(assessment) for assessment in found], next=following)
 
 
 @router.post("/assessments", status_code=201, summary="Begin an assessment")
@@ -116,12 +116,23 @@ def create_assessment(
     session.add(assessment)
     session.flush()
     response.headers["Location"] = f"/api/v1/assessments/{assessment.id}"
-    return _view(assessment)
+    return assessment_view(assessment)
+
+
+IfMatch = Annotated[
+    str | None,
+    Header(
+        description="The ETag that was read: the change is refused with 412 if something else stands there."
+    ),
+]
 
 
 @router.get("/assessments/{assessment_id}", summary="An assessment with its answers")
-def show_assessment(assessment: AssessmentDep) -> AssessmentView:
-    return _view(assessment)
+def show_assessment(assessment: AssessmentDep, response: Response) -> AssessmentView:
+    """Its `ETag` names what was read, for `If-Match` on a change."""
+    view = assessment_view(assessment)
+    response.headers["ETag"] = etags.of_view(view)
+    return view
 
 
 @router.patch("/assessments/{assessment_id}", summary="Change name, description, weights or measurements")
@@ -129,11 +140,18 @@ def change_assessment(
     body: Annotated[Changes, Body(openapi_examples=CHANGES)],
     assessment: AssessmentDep,
     rulebook: ItsRulebookDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> AssessmentView:
+    present = assessment_view(assessment)
+    if not etags.matches(if_match, etags.of_view(present)):
+        raise Outdated(None, present.model_dump(mode="json"), etags.of_view(present))
     for field, value in body.model_dump(exclude_none=True).items():
         assessing.change(assessment, field, value)
     _check(assessment, rulebook)
-    return _view(assessment)
+    view = assessment_view(assessment)
+    response.headers["ETag"] = etags.of_view(view)
+    return view
 
 
 @router.delete("/assessments/{assessment_id}", status_code=204, summary="Delete an assessment; its runs stay")
@@ -166,6 +184,15 @@ ANSWER: dict[str, Any] = {
 }
 
 
+@router.get("/assessments/{assessment_id}/answers/{question}", summary="One answer")
+def show_answer(
+    question: str, assessment: AssessmentDep, rulebook: ItsRulebookDep, response: Response
+) -> AnswerView:
+    """Its `ETag` names its revision, for `If-Match` on a change; what is not answered has revision 0."""
+    _known(question, rulebook)
+    return _answer_view(assessment, question, response)
+
+
 @router.put(
     "/assessments/{assessment_id}/answers/{question}", summary="Answer a question", openapi_extra=ANSWER
 )
@@ -174,13 +201,32 @@ def put_answer(
     given: Annotated[Any, Depends(_wire)],
     assessment: AssessmentDep,
     rulebook: ItsRulebookDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> AnswerView:
-    """The same answer again changes nothing."""
+    """The same answer again changes nothing. 412 tells what stands there, and its ETag."""
+    _known(question, rulebook)
+    rulebook.read({"answers": {question: given}})
+    present = _answer_view(assessment, question, response)
+    etag = etags.of_revision(present.revision)
+    if not etags.matches(if_match, etag) and present.answer != given:
+        raise Outdated("This answer was changed since you read it.", present.model_dump(mode="json"), etag)
+    assessing.answer(assessment, question, given)
+    return _answer_view(assessment, question, response)
+
+
+def _known(question: str, rulebook: Rulebook) -> None:
     if question not in rulebook.questions:
         raise NotFound(f"There is no such question; the questions are {', '.join(rulebook.questions)}.")
-    rulebook.read({"answers": {question: given}})
-    row = assessing.answer(assessment, question, given)
-    return AnswerView(question=question, answer=row.answer, revision=row.revision)
+
+
+def _answer_view(assessment: Assessment, question: str, response: Response) -> AnswerView:
+    row = next((row for row in assessment.answers if row.question == question), None)
+    view = AnswerView(
+        question=question, answer=row.answer if row else None, revision=row.revision if row else 0
+    )
+    response.headers["ETag"] = etags.of_revision(view.revision)
+    return view
 
 
 @router.post(
@@ -219,7 +265,7 @@ def _check(assessment: Assessment, rulebook: Rulebook) -> None:
     assessing.project(assessment, rulebook)
 
 
-def _view(assessment: Assessment) -> AssessmentView:
+def assessment_view(assessment: Assessment) -> AssessmentView:
     return AssessmentView(
         id=assessment.id,
         name=assessment.name,

@@ -64,6 +64,13 @@ DECISIONS: Examples = {
     "rejected": {"summary": "Rejected", "value": {"status": "rejected"}},
 }
 
+SHARES: Examples = {
+    "for_a_review": {
+        "summary": "For somebody outside, for two weeks, without notes",
+        "value": {"label": "Review board", "days": 14, "with_notes": False},
+    },
+}
+
 RUNS: Examples = {
     "one_run": {"summary": "One SFT run on the starter model", "value": CLAUSES_RUN},
     "two_stages": {

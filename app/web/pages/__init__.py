@@ -6,6 +6,7 @@ from app.web.pages import (
     datasets,
     help,
     home,
+    imports,
     landing,
     launch,
     login,
@@ -13,16 +14,19 @@ from app.web.pages import (
     results,
     runs,
     settings,
+    shares,
 )
 
 ROUTERS = [
     landing.router,
     login.router,
     home.router,
+    imports.router,
     assessments.router,
     answers.router,
     results.router,
     records.router,
+    shares.router,
     launch.router,
     runs.router,
     settings.router,

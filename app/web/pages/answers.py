@@ -10,7 +10,7 @@ from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
 from app.errors import NotFound, Problem
 from app.models import Assessment
-from app.web import answer_form
+from app.web import answer_form, conflicts
 from app.web.advice_shown import share
 from app.web.answer_form import FormDep
 from app.web.assessing import answer, asked, change, standing
@@ -31,6 +31,7 @@ def question_page(
     values = (
         answer_form.shown(given.answer, question.kind) if given else answer_form.unanswered(question.kind)
     )
+    values |= {"revision": str(given.revision if given else 0)}
     return _question_form(request, assessment, rulebook, factor, question, values, then)
 
 
@@ -40,12 +41,27 @@ def answer_question(
 ) -> Response:
     factor, question = _question(rulebook, question_id)
     then = form.get("then", "")
+    stored = next((row for row in assessment.answers if row.question == question_id), None)
+    form = conflicts.settled(stored, form, question.kind)
     given, problems = answer_form.read(
         form, question.kind, frozenset(choice.id for choice in question.choices)
     )
     if problems:
         values = answer_form.unanswered(question.kind) | form
         return _question_form(request, assessment, rulebook, factor, question, values, then, problems)
+    if stored and conflicts.clash(stored, form, given):
+        return render(
+            request,
+            "conflict.html",
+            409,
+            assessment=assessment,
+            question=question,
+            theirs=conflicts.side(stored.answer, question),
+            mine=conflicts.side(given, question),
+            saved=stored.updated_at,
+            revision=stored.revision,
+            typed=conflicts.typed_again(form),
+        )
     answer(assessment, question_id, given)
     return RedirectResponse(_after(assessment, rulebook, question, then), 303)
 
