@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from json import dumps
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from app.advisor.advice import Contribution, Flip, GateOutcome, Recommendation, Stage
 from app.advisor.answers import Project, wire_of
@@ -67,7 +66,7 @@ class Line:
     @property
     def host(self) -> str:
         """Where the link leads, in short."""
-        return urlsplit(self.link).netloc
+        return self.link.split("/")[2].rpartition("@")[2] if self.link else ""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ PAGES = (
     "{decided}/check",
     "{decided}/result",
     "{decided}/record",
+    "{decided}/share",
+    "/assessments/import",
     "{decided}/delete",
     "{not_yet}/result",
     "/nothing-here",

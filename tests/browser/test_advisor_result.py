@@ -107,19 +107,6 @@ def test_asking_again_without_a_change_freezes_nothing_new(browse: Browse, decid
     expect(page.get_by_text("Recommendation 1, frozen on")).to_be_visible()
 
 
-def test_the_decision_record_is_shown_and_downloaded_alike(browse: Browse, decided: Start):
-    page = browse()
-    page.goto(f"{decided()}/record")
-    shown = page.locator("#record").text_content() or ""
-    with page.expect_download() as started:
-        page.get_by_role("link", name="Markdown").click()
-    text = started.value.path().read_text(encoding="utf-8")
-    assert shown.strip() == text.strip()
-    assert started.value.suggested_filename.endswith(".md")
-    for heading in ("Context", "Decision", "Consequences", "Confirmation"):
-        assert heading in text
-
-
 def test_on_paper_everything_is_open_and_fits_four_pages(browse: Browse, decided: Start):
     page = browse()
     page.goto(f"{decided()}/result")
