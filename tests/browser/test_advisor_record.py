@@ -259,3 +259,18 @@ def test_an_assessment_goes_on_in_another_browser_where_it_was_left(browse: Brow
     assert second.url == following
     second.goto(f"{path}/q/O1")
     expect(second.locator("input[name=choice]").first).to_be_checked()
+
+
+def test_notes_and_evidence_stand_behind_the_answer_on_check_and_result(
+    browse: Browse, site: str, decided: Start
+):
+    path = noted(site, decided(), RULEBOOK.examples[0].answers)
+    page = browse()
+    for where in ("check", "result"):
+        page.goto(f"{path}/{where}")
+        page.evaluate("document.querySelectorAll('main details').forEach((each) => { each.open = true })")
+        expect(page.get_by_text(NOTE)).to_have_count(22)
+        link = page.get_by_role("link", name="Evidence at wiki.example.org").first
+        expect(link).to_be_visible()
+        rel = link.get_attribute("rel") or ""
+        assert {"noreferrer", "noopener"} <= set(rel.split())

@@ -14,7 +14,7 @@ from app.web.advice_shown import (
     scale,
     share,
 )
-from app.web.answer_form import unwrapped
+from app.web.answer_form import BLANK, unwrapped
 from app.web.assessing import changed_since, freeze, latest
 from app.web.deps import AssessmentDep, ItsRulebookDep, PartsDep, SessionDep, render
 
@@ -59,7 +59,7 @@ def result(
         sources=parts.rulebooks.of(session, milestone.rulebook_checksum).evidence,
         scale=scale(r),
         first=first_of_all(r),
-        noted={question: unwrapped(given) for question, given in milestone.answers.items()},
+        noted={question: BLANK | unwrapped(given) for question, given in milestone.answers.items()},
         numbers=numbers_of(r),
         cut=cut,
         grouped=grouped,
