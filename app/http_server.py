@@ -6,7 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import h11
 import uvicorn
@@ -102,11 +102,21 @@ def serve(
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Returns after a stop signal, once the requests under way are answered."""
-    config = uvicorn.Config(
+    # uvicorn raises the signal again when it is done; by default that would end the process unclean.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    settle()
+    try:
+        Server(configured(app), on_stop).run(sockets=[listener])
+    except KeyboardInterrupt:
+        return
+
+
+def configured(app: Any, lifespan: Literal["on", "off"] = "on") -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http=TimedProtocol,
         ws="none",
-        lifespan="on",
+        lifespan=lifespan,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -115,15 +125,12 @@ def serve(
         timeout_graceful_shutdown=GRACE_SECONDS,
         h11_max_incomplete_event_size=16_384,
     )
-    # uvicorn raises the signal again when it is done; by default that would end the process unclean.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # What start-up made stays for good; a collection in the middle of a request need not walk it.
+
+
+def settle() -> None:
+    """What start-up made stays for good; a collection in the middle of a request need not walk it."""
     gc.collect()
     gc.freeze()
-    try:
-        Server(config, on_stop).run(sockets=[listener])
-    except KeyboardInterrupt:
-        return
 
 
 def listen(host: str, port: int, setting: str) -> socket.socket:

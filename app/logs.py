@@ -41,6 +41,8 @@ class JsonLines(logging.Formatter):
 def configure(level: str, file: Path | None = None) -> None:
     lines = logging.FileHandler(file) if file else logging.StreamHandler(sys.stderr)
     lines.setFormatter(JsonLines())
+    # What no line tells is not gathered either; a line is written for every request.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers = [lines]
     root.setLevel(level.upper())

@@ -2,11 +2,15 @@
 
     .venv/bin/python benchmarks/advice.py [--rounds 8] [--seconds 4] [--connections 32]
 
-One server process on one core serves three addresses with the same HTTP server: ours, a bare endpoint in an
-otherwise empty FastAPI app, and the same bare endpoint behind our own middleware. A second process on another
-core sends more than a thousand distinct projects over keep-alive connections. Rounds are interleaved, so that
-a noisy neighbour hits all three alike; a round's ratio compares neighbours in time, and the median of the
-ratios is the figure. Prints a table and, last, one line of JSON.
+One server process on one core serves, the way the product is served: ours, with a line in the access log for
+every request; a bare endpoint in an otherwise empty FastAPI app, and a bare GET beside it; the same endpoint
+behind our own middleware. A second process on another core sends more than a thousand distinct projects over
+keep-alive connections.
+
+Requests a second are measured in closed loops, in interleaved rounds, so that a noisy neighbour hits all
+alike: a round's ratio compares neighbours in time, and the median of the ratios is the figure. Latency is
+measured in open loops at half of the rate found, each from the moment its request was due, because a closed
+loop sends less while the server is slow. Prints a table and, last, one line of JSON.
 """
 
 import argparse
@@ -28,11 +32,12 @@ import fastapi
 import psutil
 import uvicorn
 
+from app import logs
 from app.advisor.advice import Recommendation
 from app.advisor.recommendation import EVERYTHING, recommend
 from app.advisor.rulebook import Rulebook
 from app.database import Database
-from app.http_server import TimedProtocol
+from app.http_server import configured, settle
 from app.main import create_app, read_rulebook
 from app.migrations import migrate
 from app.settings import WebSettings
@@ -42,11 +47,13 @@ PROJECTS = 2000
 SEED = 20260101
 WARM_UP_SECONDS = 2.0
 PATH = "/api/v1/recommendations"
+BARE_GET = "/api/v1/bare"
 
-OURS, BARE, BEHIND, FULL = TARGETS = (
+OURS, BARE, BEHIND, GET, FULL = TARGETS = (
     "ours",
-    "bare, in an empty app",
-    "bare, behind our middleware",
+    "bare POST, in an empty app",
+    "bare POST, behind our middleware",
+    "bare GET, in an empty app",
     "ours, everything included",
 )
 
@@ -68,8 +75,12 @@ class Round:
         return self.server_seconds / self.requests
 
     def quantile(self, share: float) -> float:
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        return quantile(self.latencies, share)
+
+
+def quantile(latencies: list[float], share: float) -> float:
+    ordered = sorted(latencies)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 # Projects
@@ -117,11 +128,16 @@ def bare(canned: Recommendation) -> fastapi.FastAPI:
     async def answer(body: AdviceRequest) -> Recommendation:
         return canned
 
+    @app.get(BARE_GET)
+    async def hello() -> dict[str, str]:
+        return {"method": "sft"}
+
     return app
 
 
-def serve(ready: Connection, core: int | None, folder: str) -> None:
+def serve(ready: Connection, core: int | None, folder: str, log_level: str) -> None:
     pin(core)
+    logs.configure(log_level, Path(folder) / "web.log")
     rulebook = read_rulebook()
     canned = recommend(rulebook.read({"answers": rulebook.examples[0].answers}), rulebook)
     url = f"sqlite:///{folder}/benchmark.db"
@@ -132,7 +148,10 @@ def serve(ready: Connection, core: int | None, folder: str) -> None:
         database_url=url, data_dir=Path(folder), worker_token="none", recommendations_per_minute=10**9
     )
     behind = create_app(settings)
-    behind.router.routes.insert(0, bare(canned).router.routes[-1])
+    behind.router.routes.insert(
+        0, next(r for r in bare(canned).router.routes if getattr(r, "path", "") == PATH)
+    )
+    settle()
     asyncio.run(_serve([create_app(settings), bare(canned), behind], ready))
 
 
@@ -140,21 +159,11 @@ async def _serve(apps: list[fastapi.FastAPI], ready: Connection) -> None:
     listeners = [_listener() for _ in apps]
     ready.send([listener.getsockname()[1] for listener in listeners])
     await asyncio.gather(
-        *(_server(app).serve(sockets=[sock]) for app, sock in zip(apps, listeners, strict=True))
+        *(
+            uvicorn.Server(configured(app, lifespan="off")).serve(sockets=[sock])
+            for app, sock in zip(apps, listeners, strict=True)
+        )
     )
-
-
-def _server(app: fastapi.FastAPI) -> uvicorn.Server:
-    config = uvicorn.Config(
-        app,
-        http=TimedProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-    )
-    return uvicorn.Server(config)
 
 
 def _listener() -> socket.socket:
@@ -172,9 +181,9 @@ def pin(core: int | None) -> None:
 # Clients
 
 
-def request(path: str, body: bytes) -> bytes:
+def request(path: str, body: bytes, method: str = "POST") -> bytes:
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -197,28 +206,62 @@ async def _client(port: int, requests: list[bytes], until: float, latencies: lis
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
     n = 0
     while (sent := time.perf_counter()) < until:
-        writer.write(requests[n % len(requests)])
+        await _ask(reader, writer, requests[n % len(requests)])
         n += 1
-        head = await reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"the server refused: {head.decode()}{await reader.read(500)!r}")
-        length = head.lower().index(b"content-length:") + 15
-        await reader.readexactly(int(head[length : head.index(b"\r", length)]))
         latencies.append(time.perf_counter() - sent)
     writer.close()
     await writer.wait_closed()
 
 
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: bytes) -> None:
+    writer.write(sent)
+    head = await reader.readuntil(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(f"the server refused: {head.decode()}{await reader.read(500)!r}")
+    length = head.lower().index(b"content-length:") + 15
+    await reader.readexactly(int(head[length : head.index(b"\r", length)]))
+
+
+async def paced(
+    port: int, requests: list[bytes], connections: int, seconds: float, rate: float
+) -> list[float]:
+    """An open loop: latencies of requests that are due at equal distances, however slow the answers are."""
+    latencies: list[float] = []
+    began = time.perf_counter() + 0.1
+
+    async def client(first: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+        for n in range(first, int(rate * seconds), connections):
+            due = began + n / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            await _ask(reader, writer, requests[n % len(requests)])
+            latencies.append(time.perf_counter() - due)
+        writer.close()
+        await writer.wait_closed()
+
+    await asyncio.gather(*(client(first) for first in range(connections)))
+    return latencies
+
+
 # The comparison
 
 
-async def compare(
-    ports: list[int], bodies: list[bytes], server: psutil.Process, options: argparse.Namespace
-) -> dict[str, list[Round]]:
+Targets = dict[str, tuple[int, list[bytes]]]
+"""Port and requests, by name."""
+
+
+def targets_of(ports: list[int], bodies: list[bytes]) -> Targets:
     plain = [request(PATH, body) for body in bodies]
     full = [request(f"{PATH}?include={','.join(sorted(EVERYTHING))}", body) for body in bodies]
-    sent = ((ports[0], plain), (ports[1], plain), (ports[2], plain), (ports[0], full))
-    targets = dict(zip(TARGETS, sent, strict=True))
+    ours, bare, behind = ports
+    get = [request(BARE_GET, b"", "GET")] * len(plain)
+    sent = ((ours, plain), (bare, plain), (behind, plain), (bare, get), (ours, full))
+    return dict(zip(TARGETS, sent, strict=True))
+
+
+async def compare(
+    targets: Targets, server: psutil.Process, options: argparse.Namespace
+) -> dict[str, list[Round]]:
     rounds: dict[str, list[Round]] = {name: [] for name in targets}
     for port, requests in targets.values():
         await load(port, requests, options.connections, WARM_UP_SECONDS)
@@ -231,12 +274,29 @@ async def compare(
     return rounds
 
 
+async def open_loops(
+    targets: Targets, rounds: dict[str, list[Round]], options: argparse.Namespace
+) -> dict[str, list[list[float]]]:
+    """At half of the rate of the closed loops; latencies by round."""
+    found: dict[str, list[list[float]]] = {OURS: [], FULL: []}
+    for _ in range(options.rounds):
+        for name in found:
+            port, requests = targets[name]
+            rate = statistics.median(r.rate for r in rounds[name]) / 2
+            found[name].append(await paced(port, requests, options.connections, options.seconds, rate))
+    return found
+
+
+def milliseconds(rounds: list[list[float]], share: float) -> float:
+    return round(statistics.median(quantile(latencies, share) for latencies in rounds) * 1000, 2)
+
+
 def figures_of(rounds: dict[str, list[Round]]) -> dict[str, dict[str, float]]:
     return {
         name: {
             "requests_per_second": round(statistics.median(r.rate for r in found), 1),
-            "p50_ms": round(statistics.median(r.quantile(0.5) for r in found) * 1000, 2),
-            "p99_ms": round(statistics.median(r.quantile(0.99) for r in found) * 1000, 2),
+            "closed_p50_ms": round(statistics.median(r.quantile(0.5) for r in found) * 1000, 2),
+            "closed_p99_ms": round(statistics.median(r.quantile(0.99) for r in found) * 1000, 2),
             "server_cpu_ms": round(statistics.median(r.cpu for r in found) * 1000, 3),
             "of_bare": ratio(rounds, name, BARE),
         }
@@ -252,16 +312,25 @@ def cpu_ratio(rounds: dict[str, list[Round]], of: str, to: str) -> float:
     return round(statistics.median(b.cpu / a.cpu for a, b in zip(rounds[of], rounds[to], strict=True)), 3)
 
 
-def report(rounds: dict[str, list[Round]], options: argparse.Namespace) -> None:
+def report(
+    rounds: dict[str, list[Round]], paced: dict[str, list[list[float]]], options: argparse.Namespace
+) -> None:
     figures = figures_of(rounds)
-    print(f"{'':30}{'requests/s':>11}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>9}{'of bare':>9}")
+    print(f"{options.connections} connections, each sending its next request when the last is answered:")
+    print(f"{'':34}{'requests/s':>11}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>9}{'of bare':>9}")
     for name, row in figures.items():
         print(
-            f"{name:30}" + "".join(f"{value:>{11 if i == 0 else 9}}" for i, value in enumerate(row.values()))
+            f"{name:34}" + "".join(f"{value:>{11 if i == 0 else 9}}" for i, value in enumerate(row.values()))
         )
+    print("Requests due at half of that rate, whatever the answers do:")
+    for name, latencies in paced.items():
+        print(f"{name:45}{milliseconds(latencies, 0.5):>9}{milliseconds(latencies, 0.99):>9}")
     result = {
-        "ratio": ratio(rounds, OURS, BARE),
-        "ratio_by_server_cpu": cpu_ratio(rounds, OURS, BARE),
+        "ratio_same_models": ratio(rounds, OURS, BARE),
+        "ratio_bare_get": ratio(rounds, OURS, GET),
+        "p99_ms": milliseconds(paced[OURS], 0.99),
+        "p99_full_ms": milliseconds(paced[FULL], 0.99),
+        "ratio_same_models_by_server_cpu": cpu_ratio(rounds, OURS, BARE),
         "ratio_behind_our_middleware": ratio(rounds, OURS, BEHIND),
         "figures": figures,
         "cores": os.cpu_count(),
@@ -269,6 +338,7 @@ def report(rounds: dict[str, list[Round]], options: argparse.Namespace) -> None:
         "python": platform.python_version(),
         "fastapi": fastapi.__version__,
         "uvicorn": uvicorn.__version__,
+        "log_level": options.log_level,
         "projects": PROJECTS,
         "rounds": options.rounds,
         "seconds": options.seconds,
@@ -284,19 +354,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--log-level", default="info", help="`warning` leaves out the access log")
     options = parser.parse_args()
     bodies = projects(read_rulebook(), PROJECTS)
     apart = (os.cpu_count() or 1) > 1
     ours, theirs = multiprocessing.Pipe()
     with tempfile.TemporaryDirectory() as folder:
         server = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(theirs, 0 if apart else None, folder), daemon=True
+            target=serve, args=(theirs, 0 if apart else None, folder, options.log_level), daemon=True
         )
         server.start()
         try:
             pin(1 if apart else None)
             watched = psutil.Process(server.pid)
-            report(asyncio.run(compare(ours.recv(), bodies, watched, options)), options)
+            targets = targets_of(ours.recv(), bodies)
+            rounds = asyncio.run(compare(targets, watched, options))
+            report(rounds, asyncio.run(open_loops(targets, rounds, options)), options)
         finally:
             server.terminate()
             server.join()
