@@ -4,13 +4,17 @@ import csv
 import io
 import json
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import select
 
 from app.database import now
+from app.graders.comparison import wilson
 from app.main import read_rulebook
-from tests.web.conftest import owner, program
+from app.models import Milestone, Report, Run
+from app.protocol import Evaluation, EvaluationEvent, RunSpec, RunState, Share
+from tests.web.conftest import owner, parts_of, program, stranger
 
 RULEBOOK = read_rulebook()
 LEGAL = RULEBOOK.examples[0].answers
@@ -166,3 +170,89 @@ def test_measurements_are_kept_checked_and_count(api):
     said = api.post("/api/v1/recommendations?include=flips,robustness,estimate", json=asked).json()
     assert frozen["recommendation"] == said
     assert json.loads(api.get(f"{address}/record.json").text)["recommendation"] == said
+
+
+# Confirmed by runs
+
+SPEC = {
+    "name": "Warm start",
+    "model": {"kind": "starter"},
+    "dataset": {"kind": "generated", "name": "rulings"},
+    "grader": {"type": "regex", "name": "ruling", "pattern": "x"},
+    "recipe": {
+        "kind": "sft",
+        "learning_rate": 0.001,
+        "batch_size": 16,
+        "micro_batch_size": 16,
+        "epochs": 1.0,
+        "max_length": 256,
+    },
+}
+
+
+def evaluated(when, outcomes):
+    right = Share(
+        right=outcomes.count("1"), n=len(outcomes), interval=wilson(outcomes.count("1"), len(outcomes))
+    )
+    evaluation = Evaluation(
+        when=when,
+        sampled=right,
+        greedy=right,
+        sampled_outcomes=outcomes,
+        greedy_outcomes=outcomes,
+        abstained=0,
+        errors=0,
+        mean_tokens=9.0,
+        clipped=0.0,
+        samples=[],
+        seconds=1.0,
+    )
+    return EvaluationEvent(evaluation=evaluation)
+
+
+def launched(app, address, state, **times):
+    """A run of the first stage, as the sweep would have copied it."""
+    run_id = uuid4()
+    with parts_of(app).database.writing() as session, session.begin():
+        milestone = session.scalars(
+            select(Milestone).where(Milestone.assessment_id == UUID(address.rsplit("/", 1)[1]))
+        ).one()
+        session.add(
+            Run(
+                id=run_id,
+                spec=RunSpec.model_validate_json(json.dumps(SPEC)),
+                state=state,
+                assessment_id=milestone.assessment_id,
+                milestone_id=milestone.id,
+                stage=1,
+                stages=2,
+                **times,
+            )
+        )
+    return run_id
+
+
+def test_the_confirmation_waits_for_the_run_then_follows_it_then_tells_its_figures(on_both):
+    client = program(on_both)
+    address = decided(client)
+    waiting = "| A short SFT warm start | waits for the run | waits for the run |"
+    assert waiting in client.get(f"{address}/record.md").text
+    run_id = launched(on_both, address, RunState.RUNNING)
+    row = f"[A short SFT warm start: Warm start](http://localhost/runs/{run_id}) | training |"
+    assert row in client.get(f"{address}/record.md").text
+    made = client.post(f"{address}/shares", json={}).json()
+    assert "/runs/" not in stranger(on_both).get(made["url"]).text
+    began = now()
+    run_id = launched(
+        on_both, address, RunState.SUCCEEDED, started_at=began, ended_at=began + timedelta(minutes=90)
+    )
+    with parts_of(on_both).database.writing() as session, session.begin():
+        for seq, event in enumerate((evaluated("before", "01" * 20), evaluated("after", "1" * 39 + "0")), 1):
+            session.add(Report(run_id=run_id, seq=seq, at=1.0, kind="evaluation", what=event))
+    text = client.get(f"{address}/record.md").text
+    row = next(line for line in text.splitlines() if f"/runs/{run_id}" in line)
+    assert "50.0\u00a0%" in row.replace(" %", "\u00a0%")
+    assert "+47.5 points, p = " in row
+    assert "1 h 30 min" in row
+    assert "40 items" in row
+    assert "GRPO against the score | waits for the run" in text

@@ -127,6 +127,11 @@ IfMatch = Annotated[
 ]
 
 
+CHANGED_MEANWHILE: dict[int | str, Any] = {
+    412: {"description": "It was changed since; `present` and `ETag` tell what stands there."}
+}
+
+
 @router.get("/assessments/{assessment_id}", summary="An assessment with its answers")
 def show_assessment(assessment: AssessmentDep, response: Response) -> AssessmentView:
     """Its `ETag` names what was read, for `If-Match` on a change."""
@@ -135,7 +140,11 @@ def show_assessment(assessment: AssessmentDep, response: Response) -> Assessment
     return view
 
 
-@router.patch("/assessments/{assessment_id}", summary="Change name, description, weights or measurements")
+@router.patch(
+    "/assessments/{assessment_id}",
+    summary="Change name, description, weights or measurements",
+    responses=CHANGED_MEANWHILE,
+)
 def change_assessment(
     body: Annotated[Changes, Body(openapi_examples=CHANGES)],
     assessment: AssessmentDep,
@@ -194,7 +203,10 @@ def show_answer(
 
 
 @router.put(
-    "/assessments/{assessment_id}/answers/{question}", summary="Answer a question", openapi_extra=ANSWER
+    "/assessments/{assessment_id}/answers/{question}",
+    summary="Answer a question",
+    openapi_extra=ANSWER,
+    responses=CHANGED_MEANWHILE,
 )
 def put_answer(
     question: str,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse
 
@@ -60,7 +60,11 @@ def _page(
     record = record_of(session, milestone, rulebook, site_of(request, parts))
     others = session.scalars(
         select(Milestone)
-        .where(Milestone.status.in_(("accepted", "superseded")), Milestone.id != milestone.id)
+        .where(
+            or_(Milestone.status.in_(("accepted", "superseded")), Milestone.id == milestone.supersedes_id),
+            Milestone.id != milestone.id,
+            Milestone.kind == "decision",
+        )
         .order_by(Milestone.created_at.desc())
         .limit(50)
     )
