@@ -7,7 +7,7 @@ from hashlib import sha256
 from json import dumps
 from typing import ClassVar
 
-from app.advisor.advice import Contribution, Flip, GateOutcome, Recommendation, Stage
+from app.advisor.advice import Contribution, Coverage, Flip, GateOutcome, Recommendation, Stage
 from app.advisor.answers import Project, wire_of
 from app.advisor.robustness import percent, signed
 from app.advisor.rulebook import Rulebook
@@ -216,15 +216,13 @@ class _Writer:
     # Context, drivers, options
 
     def context(self, project: Project) -> Part:
-        cover = self.advice.coverage
         blocks = [told(project.description)] if project.description else []
         blocks.append(
             self.line(
                 "A language model is to be trained further, and the question is how: by SFT (supervised "
                 "fine-tuning), which copies good answers, or by GRPO (Group Relative Policy Optimization), "
                 "which lets the model try several answers and reinforces those that score better. "
-                f"Of {cover.total} questions about the project {cover.answered} are answered, "
-                f"{cover.unknown} are not known yet and {cover.not_applicable} do not apply."
+                f"{_covered(self.advice.coverage)}"
             )
         )
         return Part("context", "Context and Problem Statement", 2, tuple(blocks))
@@ -263,12 +261,13 @@ class _Writer:
 
     def outcome(self) -> Part:
         advice = self.advice
-        near = advice.acceptability.near if advice.lean_method == "grpo" else 1 - advice.acceptability.near
         every = advice.acceptability.all if advice.lean_method == "grpo" else 1 - advice.acceptability.all
         robust = "That says how robust the rules are; it is no forecast of success."
         if advice.decided_by != "tie":
-            leads = f"{advice.lean_method.upper()} leads in {percent(near)} of weightings near these"
-            robust = f"{leads} and in {percent(every)} of all weightings. {robust}"
+            method = advice.lean_method.upper()
+            robust = (
+                f"Of all weightings, however far from these, {method} leads in {percent(every)}. {robust}"
+            )
         blocks = [
             self.line(advice.reason, lead=f"Chosen option: “{advice.plan.title}”."),
             self.line(f"{advice.band_reason} {robust}", lead=f"How firm: {BANDS[advice.band].lower()}."),
@@ -399,7 +398,7 @@ class _Writer:
 
     def cost(self) -> Part:
         cost = self.advice.cost
-        assumed = self.line(" ".join(cost.assumptions), lead="Assumptions:")
+        assumed = self.line(" ".join(cost.assumptions))
         return Part("cost", "Cost", 3, (self.line(cost.sentence), *([assumed] if cost.assumptions else [])))
 
     def confirmation(self, confirmed: tuple[Confirmed, ...]) -> Part:
@@ -514,6 +513,15 @@ _DECIDED = {
     "tie": "The factors balance out. A tie goes to SFT: it is cheaper, can be undone, and is the usual "
     "first stage in any case.",
 }
+
+
+def _covered(coverage: Coverage) -> str:
+    said = f"Of {coverage.total} questions about the project, {coverage.answered} are answered"
+    if coverage.unknown:
+        said += f", {coverage.unknown} not known yet"
+    if coverage.not_applicable:
+        said += f", {coverage.not_applicable} not applicable"
+    return f"{said}."
 
 
 def told(text: str, lead: str = "", link: str = "") -> Line:
