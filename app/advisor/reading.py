@@ -208,6 +208,7 @@ def misfits(
     yield from _unbalanced(factors)
     yield from _misnamed(plan, decision, questions)
     yield from _unordered(plan)
+    yield from _uneven(decision, factors)
     if "D1" in questions:
         rows = compute.cost.rows
         for choice in (choice.id for choice in questions["D1"].choices if choice.id not in rows):
@@ -244,6 +245,21 @@ def _unbalanced(factors: Sequence[Factor]) -> Iterator[Problem]:
             yield Problem(
                 where=f"{name}: questions", what="no answer has an effect, so the factor says nothing"
             )
+
+
+def _uneven(decision: DecisionFile, factors: Sequence[Factor]) -> Iterator[Problem]:
+    known = [factor.id for factor in factors]
+    for preset in decision.presets:
+        where, whole = f"decision.toml: presets.{preset.id}", sum(preset.weights.values())
+        if preset.id == "rulebook":
+            what = "this name stands for the factors' own weights; choose another"
+            yield Problem(where=f"{where}.id", what=what)
+        if set(preset.weights) != set(known):
+            what = f"must name exactly these: {', '.join(known)}"
+            yield Problem(where=f"{where}.weights", what=what)
+        elif abs(whole - 1) > 1e-9:
+            what = f"the weights must add up to 1; they add up to {whole:g}"
+            yield Problem(where=f"{where}.weights", what=what)
 
 
 def _misnamed(plan: PlanFile, decision: DecisionFile, questions: Mapping[str, Question]) -> Iterator[Problem]:

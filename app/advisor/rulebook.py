@@ -30,6 +30,7 @@ from app.advisor.vocabulary import (
     GatesFile,
     Measurement,
     PlanFile,
+    Preset,
     Question,
 )
 from app.errors import InvalidInput, Problem
@@ -68,6 +69,17 @@ class Rulebook:
     @property
     def checksum(self) -> str:
         return self.stamp.checksum
+
+    @property
+    def presets(self) -> tuple[Preset, ...]:
+        """Weights to start from, the rulebook's own first."""
+        own = Preset(
+            id="rulebook",
+            title="The rulebook’s own",
+            about="What published projects suggest, and what counts unless you choose otherwise.",
+            weights={factor.id: factor.weight for factor in self.factors},
+        )
+        return own, *self.decision.presets
 
     @staticmethod
     def parse(texts: Mapping[str, str]) -> "Rulebook":

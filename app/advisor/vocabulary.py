@@ -230,12 +230,23 @@ class Interaction(Rule):
         return min(effect, 0.0) if self.rule == "no_positive" else max(effect, 0.0)
 
 
+class Preset(Rule):
+    """Weights to start from; in force for nobody who does not choose them."""
+
+    id: ChoiceId
+    title: Text
+    about: Text
+    weights: Mapping[str, Annotated[float, Field(ge=0, le=1)]]
+    """Of all five factors; they add up to 1."""
+
+
 class DecisionFile(Rule):
     version: Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}$")]
     tie: Annotated[float, Field(ge=0, lt=1)]
     kappa: Annotated[float, Field(gt=0, le=1000)]
     bands: Bands
     interactions: tuple[Interaction, ...] = ()
+    presets: tuple[Preset, ...] = ()
 
 
 class PlanRule(Rule):

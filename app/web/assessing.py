@@ -1,5 +1,6 @@
 """What becomes of an assessment, for pages and API: answered, counted, frozen with its recommendation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from app.advisor.recommendation import EVERYTHING, recommend
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
 from app.database import now
+from app.errors import NotFound
 from app.models import Assessment, Change, Milestone, StoredAnswer
 from app.web.answer_form import unwrapped
 
@@ -42,6 +44,14 @@ def answer(assessment: Assessment, question: str, given: object, why: str = "") 
     return row
 
 
+def withdraw(assessment: Assessment, question: str, why: str = "") -> None:
+    """As if it had never been answered, except that history knows."""
+    row = next((row for row in assessment.answers if row.question == question), None)
+    if row is not None:
+        assessment.answers.remove(row)
+        _remember(assessment, question, row.answer, None, why)
+
+
 def change(assessment: Assessment, field: str, value: Any, why: str = "") -> None:
     """`field` is `name`, `description`, `weights` or `measurements`."""
     before = getattr(assessment, field)
@@ -63,6 +73,16 @@ def answers(assessment: Assessment) -> dict[str, Any]:
 
 def latest(assessment: Assessment) -> Milestone | None:
     return assessment.decisions[-1] if assessment.decisions else None
+
+
+def numbered(assessment: Assessment, number: int | None) -> Milestone | None:
+    """A recommendation or scenario by its number; without one the latest recommendation, if any."""
+    if number is None:
+        return latest(assessment)
+    found = next((each for each in assessment.milestones if each.number == number), None)
+    if found is None:
+        raise NotFound(f"There is no recommendation number {number} here.")
+    return found
 
 
 def standing(assessment: Assessment, rulebook: Rulebook) -> Standing:
@@ -91,20 +111,52 @@ def project(assessment: Assessment, rulebook: Rulebook) -> Project:
 
 def freeze(session: Session, assessment: Assessment, rulebook: Rulebook) -> Milestone:
     """A recommendation that later changes of answers or rules never move."""
+    milestone = _frozen(assessment, rulebook, answers(assessment), assessment.weights)
+    session.flush()
+    return milestone
+
+
+def keep_scenario(
+    session: Session,
+    assessment: Assessment,
+    rulebook: Rulebook,
+    tried: Mapping[str, Any],
+    weights: Mapping[str, float],
+    label: str,
+) -> Milestone:
+    """Frozen beside the recommendations; the assessment's own answers stay as they are."""
+    milestone = _frozen(assessment, rulebook, tried, weights)
+    milestone.kind, milestone.label = "scenario", label
+    session.flush()
+    return milestone
+
+
+def _frozen(
+    assessment: Assessment, rulebook: Rulebook, given: Mapping[str, Any], weights: Mapping[str, float]
+) -> Milestone:
+    told = rulebook.read(
+        {
+            "answers": given,
+            "weights": weights or None,
+            "measurements": assessment.measurements,
+            "name": assessment.name,
+            "description": assessment.description,
+        }
+    )
     milestone = Milestone(
         number=assessment.milestones[-1].number + 1 if assessment.milestones else 1,
         created_at=now(),
         rulebook_version=rulebook.version,
         rulebook_checksum=rulebook.checksum,
-        answers=answers(assessment),
-        weights=dict(assessment.weights),
+        answers=dict(given),
+        weights=dict(weights),
         measurements=dict(assessment.measurements),
-        recommendation=recommend(project(assessment, rulebook), rulebook, include=EVERYTHING),
+        recommendation=recommend(told, rulebook, include=EVERYTHING),
         name=assessment.name,
         description=assessment.description,
+        kind="decision",
     )
     assessment.milestones.append(milestone)
-    session.flush()
     return milestone
 
 

@@ -86,12 +86,27 @@ def session(request: Request, database: DatabaseDep) -> Iterator[Session]:
         yield session
 
 
+def reading(database: DatabaseDep) -> Iterator[Session]:
+    """For a POST that keeps nothing: it need not wait for those who write."""
+    with database.reading() as session, session.begin():
+        yield session
+
+
 SessionDep = Annotated[Session, Depends(session, scope="function")]
+ReadingDep = Annotated[Session, Depends(reading, scope="function")]
 
 
 def assessment(assessment_id: UUID, request: Request, session: SessionDep) -> Assessment:
     """Locked while it changes: two tabs that answer or freeze at the same moment take turns."""
     changes = request.method not in ("GET", "HEAD")
+    return _assessment(session, assessment_id, changes)
+
+
+def looked_at(assessment_id: UUID, session: ReadingDep) -> Assessment:
+    return _assessment(session, assessment_id, changes=False)
+
+
+def _assessment(session: Session, assessment_id: UUID, changes: bool) -> Assessment:
     found = session.get(Assessment, assessment_id, with_for_update=changes)
     if found is None:
         raise NotFound("There is no assessment here: it may have been deleted.")
@@ -99,6 +114,8 @@ def assessment(assessment_id: UUID, request: Request, session: SessionDep) -> As
 
 
 AssessmentDep = Annotated[Assessment, Depends(assessment)]
+LookedAtDep = Annotated[Assessment, Depends(looked_at)]
+"""Of a POST that keeps nothing."""
 
 
 def its_rulebook(assessment: AssessmentDep, session: SessionDep, parts: PartsDep) -> Rulebook:

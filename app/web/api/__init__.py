@@ -2,6 +2,7 @@
 
 from app.web.api import (
     assessments,
+    compare,
     datasets,
     health,
     imports,
@@ -19,6 +20,7 @@ ROUTERS = [
     assessments.router,
     milestones.router,
     shares.router,
+    compare.router,
     runs.router,
     worker.router,
 ]

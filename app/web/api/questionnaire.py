@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from app.advisor.vocabulary import Evidence, Example, Factor
+from app.advisor.vocabulary import Evidence, Example, Factor, Preset
 from app.web.deps import RulebookDep
 
 router = APIRouter(tags=["advice"])
@@ -16,6 +16,8 @@ class Questionnaire(BaseModel):
     evidence: list[Evidence]
     examples: list[Example]
     """Ready-made projects, with what the rulebook says to them."""
+    presets: list[Preset]
+    """Weights of the factors to start from, the rulebook's own first."""
 
 
 @router.get("/questionnaire", summary="Every question, with its choices, their effects and sources")
@@ -27,4 +29,5 @@ def show_questionnaire(rulebook: RulebookDep) -> Questionnaire:
         factors=list(rulebook.factors),
         evidence=list(rulebook.evidence.values()),
         examples=list(rulebook.examples),
+        presets=list(rulebook.presets),
     )

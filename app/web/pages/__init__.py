@@ -3,6 +3,7 @@
 from app.web.pages import (
     answers,
     assessments,
+    compare,
     datasets,
     help,
     home,
@@ -15,6 +16,8 @@ from app.web.pages import (
     runs,
     settings,
     shares,
+    weights,
+    whatif,
 )
 
 ROUTERS = [
@@ -24,9 +27,12 @@ ROUTERS = [
     imports.router,
     assessments.router,
     answers.router,
+    weights.router,
     results.router,
     records.router,
     shares.router,
+    whatif.router,
+    compare.router,
     launch.router,
     runs.router,
     settings.router,

@@ -1,4 +1,4 @@
-"""Pages where an assessment is answered: one question a page, the weights, and everything to check."""
+"""Pages where an assessment is answered: one question a page, and everything to check."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +11,10 @@ from app.advisor.vocabulary import Factor, Question
 from app.errors import NotFound, Problem
 from app.models import Assessment
 from app.web import answer_form, conflicts
-from app.web.advice_shown import share
 from app.web.answer_form import FormDep
-from app.web.assessing import answer, asked, change, standing
+from app.web.assessing import answer, asked, standing
 from app.web.deps import AssessmentDep, ItsRulebookDep, render
+from app.web.weighing import own_points, shares_of
 
 router = APIRouter()
 
@@ -114,79 +114,6 @@ def _question_form(
     )
 
 
-# Weights
-
-
-@router.get("/assessments/{assessment_id}/weights")
-def weights_page(
-    request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep, then: str = ""
-) -> Response:
-    points = assessment.weights or _own_weights(rulebook)
-    return _weights_form(request, assessment, rulebook, {k: f"{v:g}" for k, v in points.items()}, then)
-
-
-@router.post("/assessments/{assessment_id}/weights")
-def set_weights(
-    request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep, form: FormDep
-) -> Response:
-    then = form.get("then", "")
-    if form.get("reset"):
-        change(assessment, "weights", {})
-    else:
-        points, problems = _points(form, rulebook)
-        if problems:
-            return _weights_form(request, assessment, rulebook, form, then, problems)
-        change(assessment, "weights", {} if points == _own_weights(rulebook) else points)
-    return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
-
-
-def _own_weights(rulebook: Rulebook) -> dict[str, float]:
-    return {factor.id: round(factor.weight * 100, 6) for factor in rulebook.factors}
-
-
-def _points(form: Mapping[str, str], rulebook: Rulebook) -> tuple[dict[str, float], list[Problem]]:
-    points, problems = {}, []
-    for factor in rulebook.factors:
-        text = form.get(factor.id, "").replace(",", ".")
-        fits = len(text) <= 12 and answer_form.NUMBER.fullmatch(text)
-        points[factor.id] = float(text) if fits else -1.0
-        if not 0 <= points[factor.id] <= 100:
-            what = f"{factor.title}: enter a number from 0 to 100."
-            problems.append(Problem(where=f"weight-{factor.id}", what=what))
-    if not problems and not any(points.values()):
-        first = rulebook.factors[0].id
-        problems.append(Problem(where=f"weight-{first}", what="At least one factor must have more than 0."))
-    return points, problems
-
-
-def _weights_form(
-    request: Request,
-    assessment: Assessment,
-    rulebook: Rulebook,
-    values: Mapping[str, str],
-    then: str,
-    problems: list[Problem] | None = None,
-) -> Response:
-    base = f"/assessments/{assessment.id}"
-    return render(
-        request,
-        "weights.html",
-        422 if problems else 200,
-        assessment=assessment,
-        factors=rulebook.factors,
-        shares=_shares(assessment.weights or _own_weights(rulebook)),
-        values={factor.id: values.get(factor.id, "") for factor in rulebook.factors},
-        problems=problems or [],
-        returns=then == "check",
-        back=f"{base}/check" if then == "check" else base,
-    )
-
-
-def _shares(points: Mapping[str, float]) -> dict[str, str]:
-    total = sum(points.values())
-    return {factor: share(value / total) for factor, value in points.items()}
-
-
 # Everything, to check
 
 
@@ -202,7 +129,7 @@ def check(request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep)
         }
         for factor in rulebook.factors
     ]
-    shares = _shares(assessment.weights or _own_weights(rulebook))
+    shares = shares_of(assessment.weights or own_points(rulebook))
     return render(
         request,
         "check.html",

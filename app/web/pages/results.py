@@ -4,8 +4,6 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from app.advisor.record import cut, with_gates_named
-from app.errors import NotFound
-from app.models import Assessment, Milestone
 from app.web.advice_shown import (
     first_of_all,
     grouped,
@@ -15,7 +13,7 @@ from app.web.advice_shown import (
     share,
 )
 from app.web.answer_form import BLANK, unwrapped
-from app.web.assessing import changed_since, freeze, latest
+from app.web.assessing import changed_since, freeze, latest, numbered
 from app.web.deps import AssessmentDep, ItsRulebookDep, PartsDep, SessionDep, render
 
 router = APIRouter()
@@ -38,7 +36,7 @@ def result(
     rulebook: ItsRulebookDep,
     number: int | None = None,
 ) -> Response:
-    milestone = _milestone(assessment, number)
+    milestone = numbered(assessment, number)
     if milestone is None:
         return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
     r = milestone.recommendation
@@ -72,10 +70,3 @@ def result(
     )
 
 
-def _milestone(assessment: Assessment, number: int | None) -> Milestone | None:
-    if number is None:
-        return latest(assessment)
-    found = next((each for each in assessment.milestones if each.number == number), None)
-    if found is None:
-        raise NotFound(f"There is no recommendation number {number} here.")
-    return found
