@@ -11,7 +11,7 @@ from app.advisor.recommendation import EVERYTHING, recommend
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
 from app.database import now
-from app.errors import NotFound
+from app.errors import InvalidInput, NotFound
 from app.models import Assessment, Change, Milestone, StoredAnswer
 from app.web.answer_form import unwrapped
 
@@ -158,6 +158,46 @@ def _frozen(
     )
     assessment.milestones.append(milestone)
     return milestone
+
+
+@dataclass(frozen=True)
+class Restorable:
+    """What of a milestone can be the present answers again."""
+
+    answers: dict[str, Any]
+    weights: dict[str, float]
+    left_out: list[str]
+    """Questions whose answers the present rulebook does not take."""
+
+
+def restorable(milestone: Milestone, rulebook: Rulebook) -> Restorable:
+    """`rulebook` is the one the assessment stands on now."""
+    taken = {
+        question: given for question, given in milestone.answers.items() if _takes(rulebook, question, given)
+    }
+    fits = milestone.weights.keys() in ({factor.id for factor in rulebook.factors}, set())
+    left_out = [question for question in milestone.answers if question not in taken]
+    return Restorable(taken, dict(milestone.weights) if fits else {}, left_out)
+
+
+def _takes(rulebook: Rulebook, question: str, given: Any) -> bool:
+    try:
+        rulebook.read({"answers": {question: given}})
+    except InvalidInput:
+        return False
+    return True
+
+
+def restore(assessment: Assessment, milestone: Milestone, rulebook: Rulebook) -> None:
+    """Its answers and weights become the present ones; what they replace stays in history."""
+    again = restorable(milestone, rulebook)
+    kind = "scenario" if milestone.kind == "scenario" else "recommendation"
+    why = f"restored from {kind} {milestone.number}"
+    for question in [row.question for row in assessment.answers if row.question not in again.answers]:
+        withdraw(assessment, question, why)
+    for question, given in again.answers.items():
+        answer(assessment, question, given, why)
+    change(assessment, "weights", again.weights, why)
 
 
 def changed_since(assessment: Assessment, milestone: Milestone, rulebook: Rulebook) -> list[str]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.advisor.answers import Project
 from app.advisor.rulebook import Rulebook
+from app.models import Change
 from app.web.answer_form import in_words, unwrapped
 from app.web.weighing import own_points, shares_of
 
@@ -83,6 +84,25 @@ def weights_differ(
         return []
     old, new = (weights_in_words(points, rulebook) for points in (before, after))
     return [Difference(what="weights", title="Weights", before=old, after=new)]
+
+
+FIELDS = {"weights": "Weights", "name": "Name", "description": "Description", "rulebook": "Rulebook"}
+
+
+def change_in_words(change: Change, rulebook: Rulebook) -> Difference:
+    """One entry of an assessment's history."""
+    if change.what == "weights":
+        before, after = (weights_in_words(each or {}, rulebook) for each in (change.before, change.after))
+    elif change.what in FIELDS:
+        before, after = (str(each or "nothing") for each in (change.before, change.after))
+    else:
+        before, after = (
+            answer_in_words(each, change.what, rulebook) for each in (change.before, change.after)
+        )
+        if told(change.before) == told(change.after):
+            after = f"{after} (what changed is its note, link or basis)"
+    title = FIELDS.get(change.what) or title_of(change.what, rulebook)
+    return Difference(what=change.what, title=title, before=before, after=after)
 
 
 def project_of(

@@ -127,6 +127,7 @@ def overview(request: Request, assessment: AssessmentDep, rulebook: ItsRulebookD
         tasks=_tasks(assessment, rulebook),
         next_question=pending,
         milestone=milestone,
+        scenarios=[each for each in assessment.milestones if each.kind == "scenario"],
         changed=milestone is not None and bool(changed_since(assessment, milestone, rulebook)),
     )
 
