@@ -117,7 +117,9 @@ def _draft(assessment: Assessment, session: Session, rulebooks: Rulebooks) -> Co
         milestone=None,
         answers=answers,
         weights=assessment.weights,
-        advice=recommend(project_of(answers, assessment.weights, rulebook), rulebook),
+        advice=recommend(
+            project_of(answers, assessment.weights, rulebook, measurements=assessment.measurements), rulebook
+        ),
         rulebook=rulebook,
     )
 

@@ -86,7 +86,13 @@ def weights_differ(
     return [Difference(what="weights", title="Weights", before=old, after=new)]
 
 
-FIELDS = {"weights": "Weights", "name": "Name", "description": "Description", "rulebook": "Rulebook"}
+FIELDS = {
+    "weights": "Weights",
+    "name": "Name",
+    "description": "Description",
+    "measurements": "Measurements",
+    "rulebook": "Rulebook",
+}
 
 
 def change_in_words(change: Change, rulebook: Rulebook) -> Difference:
@@ -111,8 +117,15 @@ def project_of(
     rulebook: Rulebook,
     name: str = "",
     description: str = "",
+    measurements: Mapping[str, float] | None = None,
 ) -> Project:
     """Raises InvalidInput naming each answer that the rulebook does not take."""
     return rulebook.read(
-        {"answers": answers, "weights": weights or None, "name": name, "description": description}
+        {
+            "answers": answers,
+            "weights": weights or None,
+            "measurements": measurements or {},
+            "name": name,
+            "description": description,
+        }
     )

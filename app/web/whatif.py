@@ -77,7 +77,9 @@ def what_if(
     include: frozenset[str] = NOTHING_MORE,
 ) -> WhatIf:
     """All answers there are, not only the changed ones; `rulebook` is the one of the milestone."""
-    told = project_of(answers, weights, rulebook, milestone.name, milestone.description)
+    told = project_of(
+        answers, weights, rulebook, milestone.name, milestone.description, milestone.measurements
+    )
     advice = recommend(told, rulebook, include)
     changed = [
         *differences(milestone.answers, answers, rulebook),

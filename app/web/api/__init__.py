@@ -11,6 +11,7 @@ from app.web.api import (
     recommendations,
     runs,
     shares,
+    whatif,
     worker,
 )
 
@@ -21,6 +22,7 @@ ROUTERS = [
     milestones.router,
     shares.router,
     compare.router,
+    whatif.router,
     runs.router,
     worker.router,
 ]

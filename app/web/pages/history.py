@@ -1,4 +1,4 @@
-"""Pages of what an assessment was before: its recommendations and scenarios, every change, and the way back."""
+"""Pages of what an assessment was before: recommendations, scenarios, every change, and the way back."""
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
@@ -61,7 +61,7 @@ def restore_page(
         "history_restore.html",
         assessment=assessment,
         milestone=milestone,
-        name=name_of(milestone),
+        called=name_of(milestone),
         changes=[
             *differences(present, again.answers, rulebook),
             *weights_differ(assessment.weights, again.weights, rulebook),

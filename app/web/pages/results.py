@@ -68,5 +68,3 @@ def result(
         overall=share(overall),
         warnings=[gate for gate in r.gates if gate.state == "holds" and gate.effect == "warn"],
     )
-
-
