@@ -244,7 +244,7 @@ def filled(client, path):
     if "{assessment_id}" in path:
         made = client.post("/api/v1/assessments", json={"name": "For an example"}).json()["id"]
         path = path.replace("{assessment_id}", made)
-        if "{number}" in path or path.endswith("/shares"):
+        if path.endswith(("/shares", "/whatif", "/scenarios")) or "{number}" in path:
             client.post(f"/api/v1/assessments/{made}/recommendation")
             path = path.replace("{number}", "1")
     return path.replace("{question}", "O1")
