@@ -1,20 +1,17 @@
 """How firmly the verdict stands: under other weights, under what is unknown, and under changed answers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import atan, exp, floor, log1p, pi, sin, sqrt
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from app.advisor.advice import (
     Flip,
-    NextQuestion,
     PlanId,
     Robustness,
     TornadoBar,
     TrainingMethod,
-    Unknown,
     WeightFlip,
-    trusted,
 )
 from app.advisor.answers import Answer, Project
 from app.advisor.conditions import NOT_APPLICABLE
@@ -101,26 +98,24 @@ def acceptability_all(directions: Sequence[float]) -> float:
 
 def unknowns_of(
     rulebook: Rulebook, score: Score, ruled: Sequence[Ruled], method: Callable[[float], TrainingMethod]
-) -> tuple[Unknown, ...]:
-    """Largest swing first; of equals the one that settles most gates."""
-    spans = [
-        (share * read.low, share * read.high, question)
-        for read, share, question in zip(score.reads, score.shares, rulebook.scoring.questions, strict=True)
-        if read.state == "unknown"
-    ]
-    if not spans:
-        return ()
+) -> list[dict[str, Any]]:
+    """The fields of `Unknown`. Largest swing first; of equals the one that settles most gates."""
+    unknown = [place for place, read in enumerate(score.reads) if read.state == "unknown"]
+    if not unknown:
+        return []
     gates, lean, found = _open_gates(ruled), score.lean, []
-    for down, up, question in spans:
+    for place in unknown:
+        question, read, share = rulebook.scoring.questions[place], score.reads[place], score.shares[place]
+        low, high = lean + share * read.low, lean + share * read.high
         touched = gates.get(question.id, ())
-        turns = bool(touched) or method(lean + down) != method(lean + up)
-        found.append(_unknown(question, lean + down, lean + up, touched, turns))
+        turns = bool(touched) or method(low) != method(high)
+        found.append(_unknown(question, rounded(low), rounded(high), touched, turns))
     found.sort(key=_weight)
-    return tuple(found)
+    return found
 
 
-def _weight(unknown: Unknown) -> tuple[float, int]:
-    return -unknown.swing, -len(unknown.gates)
+def _weight(unknown: Mapping[str, Any]) -> tuple[float, int]:
+    return -unknown["swing"], -len(unknown["gates"])
 
 
 STILL_OPEN = OPEN_SFT | OPEN_GRPO
@@ -138,36 +133,30 @@ def _open_gates(ruled: Sequence[Ruled]) -> dict[str, tuple[str, ...]]:
 
 def _unknown(
     question: Question, low: float, high: float, gates: tuple[str, ...], could_turn: bool
-) -> Unknown:
-    low, high = rounded(low), rounded(high)
+) -> dict[str, Any]:
     moves = f"can put the lean anywhere from {signed(low)} to {signed(high)}"
     settles = f", and it settles {_listed(gates)}" if gates else ""
-    return trusted(
-        Unknown,
-        {
-            "question": question.id,
-            "title": question.title,
-            "swing": rounded(high - low),
-            "low": low,
-            "high": high,
-            "could_turn": could_turn,
-            "gates": gates,
-            "sentence": f"{question.text} The answer {moves if low < high else _STAYS}{settles}.",
-        },
-    )
+    return {
+        "question": question.id,
+        "title": question.title,
+        "swing": rounded(high - low),
+        "low": low,
+        "high": high,
+        "could_turn": could_turn,
+        "gates": gates,
+        "sentence": f"{question.text} The answer {moves if low < high else _STAYS}{settles}.",
+    }
 
 
 _STAYS = "does not move the lean"
 
 
-def next_question(unknowns: Sequence[Unknown]) -> NextQuestion | None:
-    """An unsettled gate comes first, then the widest swing."""
+def next_question(unknowns: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The fields of `NextQuestion`. An unsettled gate comes first, then the widest swing."""
     if not unknowns:
         return None
-    first = next((unknown for unknown in unknowns if unknown.gates), unknowns[0])
-    return trusted(
-        NextQuestion, {"question": first.question, "title": first.title, "sentence": first.sentence}
-    )
+    first = next((unknown for unknown in unknowns if unknown["gates"]), unknowns[0])
+    return {"question": first["question"], "title": first["title"], "sentence": first["sentence"]}
 
 
 # Flips

@@ -111,7 +111,6 @@ class Guard:
         await tell(Request(scope), refusal)(scope, receive, send)
 
     async def _refusal(self, scope: Scope) -> Response | None:
-        request = Request(scope)
         try:
             headers = self._check_headers(scope)
             if scope["path"].startswith(PUBLIC_PREFIX) and scope["method"] in SAFE:
@@ -119,9 +118,9 @@ class Guard:
             principal = await self._principal(scope, headers)
             scope["state"]["principal"] = principal
             if principal is None and not self._is_public(scope):
-                return self._ask_to_sign_in(request)
+                return self._ask_to_sign_in(Request(scope))
         except TuningForkError as error:
-            return tell(request, error)
+            return tell(Request(scope), error)
         return None
 
     def _check_headers(self, scope: Scope) -> Headers:

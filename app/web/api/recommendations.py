@@ -6,7 +6,7 @@ from fastapi import Request, Response
 from pydantic import Field, StringConstraints, ValidationError
 
 from app.advisor.advice import Recommendation
-from app.advisor.recommendation import EVERYTHING, recommendation_json
+from app.advisor.recommendation import EVERYTHING, NOTHING_MORE, recommendation_json
 from app.errors import InvalidInput, Problem, WrongMediaType
 from app.http_json import problems_of
 from app.protocol import Message
@@ -51,7 +51,9 @@ async def advise(request: Request) -> Response:
     if request.state.principal is None:
         parts.limiter.take(request.client.host if request.client else "unknown")
     project = parts.rulebook.read(vars(await _body(request)))
-    include = included(request.query_params.get("include", ""))
+    include = (
+        included(request.query_params.get("include", "")) if request.scope["query_string"] else NOTHING_MORE
+    )
     return Response(recommendation_json(project, parts.rulebook, include), media_type="application/json")
 
 
