@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from app.advisor.conditions import Domains
 from app.advisor.vocabulary import (
+    ClaimsFile,
     ComputeFile,
     DecisionFile,
     Evidence,
@@ -17,6 +18,7 @@ from app.advisor.vocabulary import (
     Factor,
     FactorFile,
     GatesFile,
+    MonitorsFile,
     PlanFile,
     Question,
 )
@@ -30,6 +32,8 @@ KINDS: Mapping[str, TypeAdapter[Any]] = {
     "gates.toml": TypeAdapter(GatesFile),
     "decision.toml": TypeAdapter(DecisionFile),
     "plan.toml": TypeAdapter(PlanFile),
+    "monitors.toml": TypeAdapter(MonitorsFile),
+    "claims.toml": TypeAdapter(ClaimsFile),
     "evidence.toml": TypeAdapter(dict[str, Evidence]),
     "examples.toml": TypeAdapter(ExamplesFile),
 }
@@ -287,3 +291,20 @@ def _unordered(plan: PlanFile) -> Iterator[Problem]:
     if conditions != [True] * (len(conditions) - 1) + [False]:
         what = "of those for grpo the last alone stands without a condition"
         yield Problem(where="plan.toml: plans", what=what)
+
+
+def idle(files: Mapping[str, Any]) -> Iterator[Problem]:
+    """Claims that say a rule acts on them which is not there."""
+    kinds = (
+        ("gates.toml", "gates"),
+        ("monitors.toml", "monitors"),
+        ("decision.toml", "interactions"),
+        *((name, "questions") for name in FACTOR_FILES),
+    )
+    acting = {rule.id for name, kind in kinds for rule in getattr(files[name], kind)}
+    acting |= {each.name for group in files["plan.toml"].settings.values() for each in group}
+    for claim in files["claims.toml"].claims:
+        for name in claim.rules:
+            if name not in acting:
+                what = f"{name!r} is no question, gate, interaction, monitor or setting"
+                yield Problem(where=f"claims.toml: claims.{claim.id}.rules", what=what)

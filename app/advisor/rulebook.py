@@ -16,10 +16,11 @@ from app.advisor.conditions import (
 from app.advisor.estimate import DERIVED, budget_choice, hardware_facts
 from app.advisor.gates import Gating
 from app.advisor.plan import Planning
-from app.advisor.reading import FACTOR_FILES, FILES, checked, documents_of, misfits, refuse
+from app.advisor.reading import FACTOR_FILES, FILES, checked, documents_of, idle, misfits, refuse
 from app.advisor.rendering import rendered
 from app.advisor.scoring import Scoring
 from app.advisor.vocabulary import (
+    Claim,
     ComputeFile,
     DecisionFile,
     Evidence,
@@ -29,6 +30,7 @@ from app.advisor.vocabulary import (
     Gate,
     GatesFile,
     Measurement,
+    MonitorRule,
     PlanFile,
     Preset,
     Question,
@@ -49,6 +51,9 @@ class Rulebook:
     measurements: Mapping[str, Measurement]
     evidence: Mapping[str, Evidence]
     compute: ComputeFile
+    plan: PlanFile
+    monitors: tuple[MonitorRule, ...]
+    claims: tuple[Claim, ...]
     examples: tuple[Example, ...]
     scoring: Scoring
     gating: Gating
@@ -184,7 +189,7 @@ def _parse(texts: Mapping[str, str]) -> Rulebook:
     questions = {question.id: question for factor in factors for question in factor.questions}
     measurements = {measurement.id: measurement for measurement in gates.measurements}
     domains, buckets = _domains(questions, gates)
-    refuse([*misfits(documents, factors, questions, domains, plan, decision, compute)])
+    refuse([*misfits(documents, factors, questions, domains, plan, decision, compute), *idle(files)])
     scoring = Scoring(factors, decision.interactions, domains)
     gating = Gating(gates.gates, domains, buckets, tuple(questions))
     planning = Planning(plan, domains)
@@ -199,6 +204,9 @@ def _parse(texts: Mapping[str, str]) -> Rulebook:
         measurements=measurements,
         evidence=evidence,
         compute=compute,
+        plan=plan,
+        monitors=files["monitors.toml"].monitors,
+        claims=files["claims.toml"].claims,
         examples=examples,
         scoring=scoring,
         gating=gating,

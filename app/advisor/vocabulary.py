@@ -194,6 +194,7 @@ class Gate(Rule):
     lift: Text
     met_by: tuple[PlanId, ...] = ()
     """Plans whose first stage does what a deferring gate asks for."""
+    grade: Grade
     sources: Sources
     levels: Annotated[tuple[Level, ...], Field(min_length=1)]
 
@@ -284,6 +285,7 @@ class SettingValue(Rule):
 class SettingRule(Rule):
     name: ChoiceId
     why: Text
+    grade: Grade
     sources: Sources
     value: float | int | str | bool
     values: tuple[SettingValue, ...] = ()
@@ -320,6 +322,43 @@ class PlanFile(Rule):
     settings: Mapping[str, tuple[SettingRule, ...]]
     risks: tuple[RiskRule, ...]
     alternatives: tuple[AlternativeRule, ...]
+
+
+class MonitorRule(Rule):
+    """What watches a run; the engine, which reads no rulebook, holds the same numbers by name."""
+
+    id: ChoiceId
+    title: Text
+    method: Literal["sft", "grpo", "both"]
+    level: Literal["warn", "stop"]
+    metric: Text
+    threshold: Text
+    limits: Mapping[str, float] = {}
+    because: Text
+    grade: Grade
+    sources: Sources
+
+
+class MonitorsFile(Rule):
+    monitors: tuple[MonitorRule, ...]
+
+
+class Claim(Rule):
+    """Something that is passed around about the two methods, and what became of it."""
+
+    id: Id
+    claim: Text
+    verdict: Literal["holds", "holds_in_part", "contradicted", "unsupported"]
+    wording: Text
+    what_we_do: Text
+    rules: tuple[Id, ...]
+    """Questions, gates, interactions, monitors or settings that act on it."""
+    grade: Grade
+    sources: Sources
+
+
+class ClaimsFile(Rule):
+    claims: tuple[Claim, ...]
 
 
 class Example(Rule):

@@ -40,7 +40,8 @@ class Series:
 class Rule:
     name: str
     level: Literal["warn", "stop"]
-    source: str
+    sources: tuple[str, ...]
+    """Ids of the rulebook's evidence; `monitors.toml` says the rest."""
     find: Callable[[Series], str | None]
     """A sentence for the user when the failure is there, with the figures that show it."""
 
@@ -70,6 +71,9 @@ class Monitor:
 
 # Both methods
 
+GRADIENTS_RISEN, GRADIENTS_AT_THE_END, GRADIENTS_LOGS = 3, 10, 20
+"""Times the usual gradient on three logs running, times it on the last, and logs before there is a usual."""
+
 
 def _not_finite(series: Series) -> str | None:
     names = [name for name in ("loss", "grad_norm") if series.newest_is_not_finite(name)]
@@ -84,10 +88,10 @@ def _not_finite(series: Series) -> str | None:
 def _gradients_explode(series: Series) -> str | None:
     """Thrice the usual on three logs running, and ten times it at the end; early steps are no measure."""
     norms = series.all("grad_norm")
-    if len(norms) < 20:
+    if len(norms) < GRADIENTS_LOGS:
         return None
     usual, now = median(norms[:-3]), norms[-3:]
-    if usual <= 0 or min(now) < 3 * usual or now[-1] < 10 * usual:
+    if usual <= 0 or min(now) < GRADIENTS_RISEN * usual or now[-1] < GRADIENTS_AT_THE_END * usual:
         return None
     return (
         f"Gradients grew to {now[-1]:.3g}, {now[-1] / usual:.0f} times the run's usual {usual:.3g}: the "
@@ -97,6 +101,12 @@ def _gradients_explode(series: Series) -> str | None:
 
 # SFT
 
+LOSS_RISEN, LOSS_RISEN_BY = 1.5, 0.5
+"""Times the best loss, and how far above it at least."""
+
+LOSS_LEFT, LOSS_LOGS = 0.95, 40
+"""Share of the first loss that is hardly a fall, and logs before it is judged."""
+
 
 def _loss_climbs(series: Series) -> str | None:
     losses = series.all("loss")
@@ -104,7 +114,7 @@ def _loss_climbs(series: Series) -> str | None:
         return None
     start, now = fmean(losses[:3]), fmean(losses[-5:])
     best = min(fmean(losses[place : place + 5]) for place in range(len(losses) - 4))
-    if now < 1.5 * best or now < best + 0.5 or now < start:
+    if now < LOSS_RISEN * best or now < best + LOSS_RISEN_BY or now < start:
         return None
     return (
         f"The loss rose to {now:.2f}, above where it began ({start:.2f}) and its best ({best:.2f}): the "
@@ -115,10 +125,10 @@ def _loss_climbs(series: Series) -> str | None:
 def _loss_stands(series: Series) -> str | None:
     """Needs forty logs: shorter runs show too little to tell."""
     losses = series.all("loss")
-    if len(losses) < 40:
+    if len(losses) < LOSS_LOGS:
         return None
     start, now = fmean(losses[:5]), fmean(losses[-10:])
-    if now <= 0.95 * start:
+    if now <= LOSS_LEFT * start:
         return None
     return (
         f"After {len(losses)} steps the loss is {now:.2f}, hardly below the {start:.2f} it began with: "
@@ -138,10 +148,22 @@ UNTOUCHED = 2
 LEARNT = 0.1
 """Rise of the mean reward since the start that shows the run at work, whatever else it does."""
 
+NEVER_STEPS = 20
+DEAD_SHARE, DEAD_STEPS = 0.8, 10
+REWARD_LEFT = 0.5
+"""Share of the first mean reward below which a model is broken."""
+
+ENTROPY_LEFT = 1 / 3
+CLIPPED_SHARE, CLIPPED_AT_FIRST, CLIPPED_RISE = 0.5, 0.25, 0.25
+LENGTH_LEFT = 0.2
+PROGRESS_STEPS = 100
+GAIN_LOST = 0.5
+ERRORS_STOP, ERRORS_WARN = 0.1, 0.01
+
 
 def _never_any_signal(series: Series) -> str | None:
     dead = series.all("frac_reward_zero_std")
-    if len(dead) != 20 or min(dead) < 1.0:
+    if len(dead) != NEVER_STEPS or min(dead) < 1.0:
         return None
     rewards = series.all("reward")
     level = fmean(rewards) if rewards else 0.0
@@ -158,8 +180,8 @@ def _never_any_signal(series: Series) -> str | None:
 
 
 def _dead_groups(series: Series) -> str | None:
-    dead, rewards = series.last("frac_reward_zero_std", 10), series.last("reward", 10)
-    if not dead or not rewards or min(dead) <= 0.8 or _has_fallen(series):
+    dead, rewards = series.last("frac_reward_zero_std", DEAD_STEPS), series.last("reward", DEAD_STEPS)
+    if not dead or not rewards or min(dead) <= DEAD_SHARE or _has_fallen(series):
         return None
     if fmean(rewards) >= MASTERED or (_gain(series) or 0.0) >= LEARNT:
         return None
@@ -172,7 +194,7 @@ def _dead_groups(series: Series) -> str | None:
 
 def _signal_lost(series: Series) -> str | None:
     """Without differences every gradient is nil, so a model that broke stays broken."""
-    dead = series.last("frac_reward_zero_std", 10)
+    dead = series.last("frac_reward_zero_std", DEAD_STEPS)
     if not dead or min(dead) < 1.0 or not _has_fallen(series):
         return None
     start, now = fmean(series.first("reward", UNTOUCHED)), fmean(series.last("reward", 10))
@@ -185,13 +207,13 @@ def _signal_lost(series: Series) -> str | None:
 
 def _has_fallen(series: Series) -> bool:
     start, now = series.first("reward", UNTOUCHED), series.last("reward", 10)
-    return bool(now) and fmean(start) >= 0.05 and fmean(now) < fmean(start) / 2
+    return bool(now) and fmean(start) >= 0.05 and fmean(now) < REWARD_LEFT * fmean(start)
 
 
 def _entropy_collapses(series: Series) -> str | None:
     """A fall alone is normal while the reward rises; collapse is a fall that buys nothing."""
     start, now = series.first("entropy", 5), series.last("entropy", 10)
-    if len(series.all("entropy")) < 20 or fmean(now) > fmean(start) / 3:
+    if len(series.all("entropy")) < 20 or fmean(now) > ENTROPY_LEFT * fmean(start):
         return None
     gain = _gain(series)
     if gain is None or gain >= LEARNT or fmean(series.last("reward", 10)) >= MASTERED:
@@ -204,7 +226,7 @@ def _entropy_collapses(series: Series) -> str | None:
 
 def _truncation(series: Series) -> str | None:
     start, now = _clipped(series)
-    if now <= 0.5 or start <= 0.25:
+    if now <= CLIPPED_SHARE or start <= CLIPPED_AT_FIRST:
         return None
     return (
         f"{now:.0%} of the answers are cut off at the length limit, so they are graded unfinished. "
@@ -214,7 +236,7 @@ def _truncation(series: Series) -> str | None:
 
 def _truncation_grows(series: Series) -> str | None:
     start, now = _clipped(series)
-    if now < start + 0.25:
+    if now < start + CLIPPED_RISE:
         return None
     return (
         f"The share of answers cut off at the length limit grew from {start:.0%} to {now:.0%}: the model has "
@@ -236,7 +258,7 @@ def _length_collapses(series: Series) -> str | None:
     if len(series.all(name)) < 30:
         return None
     start, now = fmean(series.first(name, 20)), fmean(series.last(name, 10))
-    if now >= 0.2 * start:
+    if now >= LENGTH_LEFT * start:
         return None
     return (
         f"Answers shrank from {start:.0f} to {now:.0f} tokens: the model may have found a short answer that "
@@ -246,7 +268,7 @@ def _length_collapses(series: Series) -> str | None:
 
 def _no_progress(series: Series) -> str | None:
     rewards = series.all("reward")
-    if len(rewards) < 100:
+    if len(rewards) < PROGRESS_STEPS:
         return None
     start, now = fmean(rewards[:20]), fmean(rewards[-20:])
     if now > start or now >= MASTERED:
@@ -262,7 +284,7 @@ def _reward_falls_back(series: Series) -> str | None:
     if len(smooth) < 20:
         return None
     start, best, now = smooth[4], max(smooth[4:]), smooth[-1]
-    if best - start < LEARNT or best - now < 0.5 * (best - start):
+    if best - start < LEARNT or best - now < GAIN_LOST * (best - start):
         return None
     return (
         f"The mean reward fell back from {best:.2f} to {now:.2f}, more than half of what it had gained. "
@@ -272,7 +294,7 @@ def _reward_falls_back(series: Series) -> str | None:
 
 def _grader_fails(series: Series) -> str | None:
     errors = series.last("grader/errors", 10)
-    if not errors or fmean(errors) <= 0.1:
+    if not errors or fmean(errors) <= ERRORS_STOP:
         return None
     return (
         f"The grader failed on {fmean(errors):.0%} of the answers of the last 10 steps, more than one in "
@@ -282,7 +304,7 @@ def _grader_fails(series: Series) -> str | None:
 
 def _grader_sometimes_fails(series: Series) -> str | None:
     errors = series.last("grader/errors", 5)
-    if not errors or fmean(errors) <= 0.01:
+    if not errors or fmean(errors) <= ERRORS_WARN:
         return None
     return (
         f"The grader failed on {fmean(errors):.1%} of the answers of the last 5 steps; they are left out. "
@@ -305,32 +327,28 @@ def _smoothed(values: Sequence[float], share: float = 0.2) -> list[float]:
     return smooth
 
 
-FINITE = "TRL logs what is not finite as null; nothing is learned from there on"
-AZURE = "training-curve guidance of Microsoft's Azure skills"
-OUR_RULE = "this project's rule, relative to the run's own first steps"
-
 BOTH_RULES = (
-    Rule("not_finite", "stop", FINITE, _not_finite),
-    Rule("gradients_explode", "warn", "axolotl's training stability guide", _gradients_explode),
+    Rule("not_finite", "stop", ("trl-1.16",), _not_finite),
+    Rule("gradients_explode", "warn", ("axolotl", "own"), _gradients_explode),
 )
 
 SFT_RULES = (
     *BOTH_RULES,
-    Rule("loss_climbs", "warn", AZURE, _loss_climbs),
-    Rule("loss_stands", "warn", AZURE, _loss_stands),
+    Rule("loss_climbs", "warn", ("ms-azure", "own"), _loss_climbs),
+    Rule("loss_stands", "warn", ("ms-azure", "own"), _loss_stands),
 )
 
 GRPO_RULES = (
     *BOTH_RULES,
-    Rule("never_any_signal", "stop", "axolotl's training stability guide", _never_any_signal),
-    Rule("signal_lost", "stop", OUR_RULE, _signal_lost),
-    Rule("dead_groups", "warn", "axolotl's training stability guide", _dead_groups),
-    Rule("entropy_collapses", "warn", "Cui et al. 2025: a fall alone is normal", _entropy_collapses),
-    Rule("truncation", "warn", "axolotl's training stability guide", _truncation),
-    Rule("truncation_grows", "warn", OUR_RULE, _truncation_grows),
-    Rule("length_collapses", "warn", OUR_RULE, _length_collapses),
-    Rule("no_progress", "warn", "Unsloth's guide: expect progress by step 100 to 300", _no_progress),
-    Rule("reward_falls_back", "warn", OUR_RULE, _reward_falls_back),
-    Rule("grader_fails", "stop", AZURE, _grader_fails),
-    Rule("grader_sometimes_fails", "warn", AZURE, _grader_sometimes_fails),
+    Rule("never_any_signal", "stop", ("axolotl", "vllora"), _never_any_signal),
+    Rule("signal_lost", "stop", ("own",), _signal_lost),
+    Rule("dead_groups", "warn", ("axolotl", "vllora", "yu2025"), _dead_groups),
+    Rule("entropy_collapses", "warn", ("cui2025", "own"), _entropy_collapses),
+    Rule("truncation", "warn", ("axolotl", "vllora"), _truncation),
+    Rule("truncation_grows", "warn", ("liu2025", "own"), _truncation_grows),
+    Rule("length_collapses", "warn", ("vllora", "own"), _length_collapses),
+    Rule("no_progress", "warn", ("unsloth", "own"), _no_progress),
+    Rule("reward_falls_back", "warn", ("dang2025", "own"), _reward_falls_back),
+    Rule("grader_fails", "stop", ("ms-azure", "own"), _grader_fails),
+    Rule("grader_sometimes_fails", "warn", ("ms-azure", "own"), _grader_sometimes_fails),
 )

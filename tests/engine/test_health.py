@@ -153,7 +153,7 @@ def test_a_grader_that_fails_now_and_then_is_told_and_one_that_fails_often_stops
 
 @pytest.mark.parametrize("rule", [*SFT_RULES, *GRPO_RULES], ids=lambda rule: rule.name)
 def test_every_rule_names_a_source_and_has_a_test_here(rule):
-    assert rule.source
+    assert rule.sources
     assert f'"{rule.name}"' in Path(__file__).read_text()
 
 
