@@ -37,7 +37,7 @@ def test_a_name_or_note_is_shown_exactly_as_it_was_typed(browse: Browse, decided
     page.get_by_role("button", name="Continue").click()
     page.goto(path)
     expect(page.locator("h1")).to_have_text(text)
-    for where in ("/check", "/result", "/record", "/delete", "/q/O1", "/weights"):
+    for where in ("/check", "/result", "/record", "/share", "/delete", "/q/O1", "/weights"):
         page.goto(path + where)
         assert text in page.locator("body").inner_text() + page.title()
         assert page.locator("main script, main img, main [onload], main [onerror]").count() == 0

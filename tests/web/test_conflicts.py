@@ -1,6 +1,7 @@
 """Two edits of one answer: the later one sees both, and nothing that was typed is lost."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -170,3 +171,20 @@ def test_an_assessment_is_changed_only_as_it_was_read(on_both):
     late = client.patch(address, json={"name": "Third"}, headers={"If-Match": etag})
     assert late.status_code == 412
     assert late.json()["present"]["name"] == "Other"
+
+
+def test_of_six_that_read_the_same_answer_one_changes_it(on_both):
+    client = program(on_both)
+    address = begun(client)
+    place = f"{address}/answers/D3"
+    etag = client.get(place).headers["etag"]
+    choices = ["cannot", "judge_free_form", "judge_with_rubric", "reward_model", "run_it", "logged_outcome"]
+    with ThreadPoolExecutor(6) as tabs:
+        told = list(
+            tabs.map(lambda choice: client.put(place, json=choice, headers={"If-Match": etag}), choices)
+        )
+    statuses = [answer.status_code for answer in told]
+    assert sorted(statuses) == [200, 412, 412, 412, 412, 412]
+    winner = choices[statuses.index(200)]
+    assert client.get(place).json()["answer"] == winner
+    assert all(answer.json()["present"]["answer"] == winner for answer in told if answer.status_code == 412)
