@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app.advisor.vocabulary import Question
 from app.models import StoredAnswer
 from app.web import answer_form
+from app.web.etags import token
 
 PUT_BY_THE_PAGE = frozenset({"keep", "both_notes", "revision"})
 
@@ -18,11 +19,10 @@ class Side:
 
 
 def clash(row: StoredAnswer | None, form: Mapping[str, str], given: object) -> bool:
-    """Whether the stored answer is newer than the one the form was opened with, and says something else."""
-    opened = form.get("revision", "")
-    if row is None or not (opened.isascii() and opened.isdecimal() and len(opened) < 10):
+    """Whether the stored answer is not the one the form was opened with, and says something else."""
+    if row is None or "revision" not in form or form["revision"] == token(row):
         return False
-    return row.revision > int(opened) and answer_form.unwrapped(row.answer) != answer_form.unwrapped(given)
+    return bool(answer_form.unwrapped(row.answer) != answer_form.unwrapped(given))
 
 
 def settled(row: StoredAnswer | None, form: Mapping[str, str], kind: str) -> dict[str, str]:

@@ -2,20 +2,35 @@
 
 import re
 from hashlib import sha256
+from json import dumps
 
 from pydantic import BaseModel
 
 from app.errors import Malformed
+from app.models import Assessment, StoredAnswer
 
 TAG = re.compile(r'(W/)?("[\x21\x23-\x7e]*")')
 
 
-def of_revision(revision: int) -> str:
-    return f'"{revision}"'
+def token(row: StoredAnswer | None) -> str:
+    """Names an answer as it stands. A revision alone would not: answers are withdrawn and begun anew."""
+    return f"{row.revision}-{_digest(dumps(row.answer, sort_keys=True))[:12]}" if row else "0"
+
+
+def weights_token(assessment: Assessment) -> str:
+    return _digest(dumps(assessment.weights, sort_keys=True))[:16]
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def of_answer(row: StoredAnswer | None) -> str:
+    return f'"{token(row)}"'
 
 
 def of_view(view: BaseModel) -> str:
-    return f'"{sha256(view.model_dump_json().encode()).hexdigest()[:32]}"'
+    return f'"{_digest(view.model_dump_json())[:32]}"'
 
 
 def matches(given: str | None, etag: str) -> bool:

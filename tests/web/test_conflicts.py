@@ -11,7 +11,7 @@ from tests.web.test_records import begun, page_of
 
 def question(browser, address, name="D3"):
     place = f"{page_of(address)}/q/{name}"
-    return place, re.search(r'name="revision" value="(\d+)"', browser.get(place).text)[1]
+    return place, re.search(r'name="revision" value="([\w-]+)"', browser.get(place).text)[1]
 
 
 def stored(client, address, name="D3"):
@@ -35,7 +35,7 @@ def test_the_second_of_two_tabs_sees_both_answers_and_decides(on_both):
     for text in ("We run the tests.", "Nobody can.", "https://b.example/x", "Saved on", "Keep both notes"):
         assert text in page.text
     assert stored(client, address)["answer"] == {"choice": "run_it", "note": "We run the tests."}
-    newer = re.search(r'name="revision" value="(\d+)"', page.text)[1]
+    newer = re.search(r'name="revision" value="([\w-]+)"', page.text)[1]
     settled = second | {"revision": newer, "keep": "mine", "both_notes": "yes"}
     assert browser.post(place, data=settled).status_code == 303
     assert stored(client, address)["answer"] == {
@@ -49,7 +49,12 @@ def test_the_stored_answer_can_be_kept_with_both_notes_or_as_it_is(api, browser)
     address = begun(api)
     place, revision = question(browser, address)
     browser.post(place, data={"choice": "run_it", "note": "First.", "revision": revision})
-    mine = {"choice": "cannot", "note": "Second.", "revision": "2", "keep": "theirs"}
+    mine = {
+        "choice": "cannot",
+        "note": "Second.",
+        "revision": question(browser, address)[1],
+        "keep": "theirs",
+    }
     assert browser.post(place, data=mine).status_code == 303
     assert stored(api, address)["answer"] == {"choice": "run_it", "note": "First."}
     assert browser.post(place, data=mine | {"both_notes": "yes"}).status_code == 303
@@ -60,8 +65,9 @@ def test_a_third_change_while_deciding_is_a_conflict_again(api, browser):
     address = begun(api)
     place, revision = question(browser, address)
     browser.post(place, data={"choice": "run_it", "revision": revision})
+    _, seen = question(browser, address)
     api.put(f"{address}/answers/D3", json="exact_match")
-    settled = {"choice": "cannot", "note": "Typed.", "revision": "2", "keep": "mine"}
+    settled = {"choice": "cannot", "note": "Typed.", "revision": seen, "keep": "mine"}
     page = browser.post(place, data=settled)
     assert page.status_code == 409
     assert "Typed." in page.text
@@ -72,8 +78,9 @@ def test_the_same_answer_twice_and_a_form_without_revision_are_no_conflict(api, 
     place, revision = question(browser, address)
     for data in ({"choice": "run_it", "revision": revision}, {"choice": "run_it", "revision": revision}):
         assert browser.post(place, data=data).status_code == 303
-    for odd in ({}, {"revision": "x"}, {"revision": "9" * 40}, {"revision": "²"}):
-        assert browser.post(place, data={"choice": "cannot"} | odd).status_code == 303
+    assert browser.post(place, data={"choice": "cannot"}).status_code == 303
+    for odd in ("x", "9" * 40, "²", "", "1-"):
+        assert browser.post(place, data={"choice": "run_it", "revision": odd}).status_code == 409
 
 
 def test_two_first_answers_are_a_conflict_too(api, browser):
@@ -88,7 +95,13 @@ def test_notes_that_do_not_fit_together_come_back_as_typed(api, browser):
     address = begun(api)
     place, revision = question(browser, address)
     browser.post(place, data={"choice": "run_it", "note": "a" * 1500, "revision": revision})
-    settled = {"choice": "cannot", "note": "b" * 1500, "revision": "2", "keep": "mine", "both_notes": "yes"}
+    settled = {
+        "choice": "cannot",
+        "note": "b" * 1500,
+        "revision": question(browser, address)[1],
+        "keep": "mine",
+        "both_notes": "yes",
+    }
     page = browser.post(place, data=settled)
     assert page.status_code == 422
     assert "a" * 1500 in page.text
@@ -107,12 +120,44 @@ def test_quantities_and_reasons_survive_a_conflict(api, browser):
     reason = {"choice": "not_applicable", "reason": "No GPUs.", "note": "Ask Kim.", "revision": revision}
     page = browser.post(place, data=reason)
     assert "No GPUs." in page.text
-    settled = reason | {"revision": "2", "keep": "mine", "both_notes": "yes"}
+    settled = reason | {"revision": question(browser, address, "C1")[1], "keep": "mine", "both_notes": "yes"}
     assert browser.post(place, data=settled).status_code == 303
     assert stored(api, address, "C1")["answer"] == {
         "choice": "not_applicable",
         "note": "No GPUs.\nLater.\n\nAsk Kim.",
     }
+
+
+def test_an_answer_withdrawn_and_begun_anew_is_not_taken_for_the_one_that_was_read(api, browser):
+    address = begun(api, answers={})
+    api.post(f"{address}/recommendation")
+    first = api.put(f"{address}/answers/D3", json="cannot")
+    place, revision = question(browser, address)
+    assert browser.post(f"{page_of(address)}/milestones/1/restore").status_code == 303
+    assert api.put(f"{address}/answers/D3", json="run_it").json()["revision"] == first.json()["revision"] == 1
+    assert browser.post(place, data={"choice": "exact_match", "revision": revision}).status_code == 409
+    late = api.put(f"{address}/answers/D3", json="exact_match", headers={"If-Match": first.headers["etag"]})
+    assert late.status_code == 412
+
+
+def test_weights_changed_in_another_tab_are_shown_beside_those_that_were_typed(on_both):
+    client, browser = program(on_both), owner(on_both)
+    address = begun(client)
+    place = f"{page_of(address)}/weights"
+    loaded = re.search(r'name="loaded" value="(\w+)"', browser.get(place).text)[1]
+    points = dict.fromkeys(("objective", "data", "stability", "compute", "deployment"), "20")
+    assert browser.post(place, data=points | {"loaded": loaded}).status_code == 303
+    assert browser.post(place, data=points | {"loaded": loaded}).status_code == 303
+    late = browser.post(place, data=points | {"data": "70", "loaded": loaded})
+    assert late.status_code == 409
+    assert "changed while this page was open" in late.text
+    assert 'value="70"' in late.text
+    assert client.get(address).json()["weights"]["data"] == 20
+    reset = browser.post(place, data={"reset": "yes", "loaded": loaded})
+    assert reset.status_code == 409
+    seen = re.search(r'name="loaded" value="(\w+)"', late.text)[1]
+    assert browser.post(place, data=points | {"data": "70", "loaded": seen}).status_code == 303
+    assert client.get(address).json()["weights"]["data"] == 70
 
 
 # Over the API
@@ -124,7 +169,7 @@ def test_an_answer_is_changed_only_as_it_was_read(on_both):
     place = f"{address}/answers/D3"
     read = client.get(place)
     etag = read.headers["etag"]
-    assert etag == f'"{read.json()["revision"]}"'
+    assert etag.startswith(f'"{read.json()["revision"]}-')
     first = client.put(place, json="run_it", headers={"If-Match": etag})
     assert first.status_code == 200
     assert first.headers["etag"] != etag

@@ -197,7 +197,7 @@ ANSWER: dict[str, Any] = {
 def show_answer(
     question: str, assessment: AssessmentDep, rulebook: ItsRulebookDep, response: Response
 ) -> AnswerView:
-    """Its `ETag` names its revision, for `If-Match` on a change; what is not answered has revision 0."""
+    """Its `ETag` names it as it stands, for `If-Match` on a change; what is not answered has revision 0."""
     _known(question, rulebook)
     return _answer_view(assessment, question, response)
 
@@ -220,7 +220,7 @@ def put_answer(
     _known(question, rulebook)
     rulebook.read({"answers": {question: given}})
     present = _answer_view(assessment, question, response)
-    etag = etags.of_revision(present.revision)
+    etag = response.headers["ETag"]
     if not etags.matches(if_match, etag) and present.answer != given:
         raise Outdated("This answer was changed since you read it.", present.model_dump(mode="json"), etag)
     assessing.answer(assessment, question, given)
@@ -237,7 +237,7 @@ def _answer_view(assessment: Assessment, question: str, response: Response) -> A
     view = AnswerView(
         question=question, answer=row.answer if row else None, revision=row.revision if row else 0
     )
-    response.headers["ETag"] = etags.of_revision(view.revision)
+    response.headers["ETag"] = etags.of_answer(row)
     return view
 
 

@@ -10,7 +10,7 @@ from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
 from app.errors import NotFound, Problem
 from app.models import Assessment
-from app.web import answer_form, conflicts
+from app.web import answer_form, conflicts, etags
 from app.web.answer_form import FormDep
 from app.web.assessing import answer, asked, standing
 from app.web.deps import AssessmentDep, ItsRulebookDep, render
@@ -31,7 +31,7 @@ def question_page(
     values = (
         answer_form.shown(given.answer, question.kind) if given else answer_form.unanswered(question.kind)
     )
-    values |= {"revision": str(given.revision if given else 0)}
+    values |= {"revision": etags.token(given)}
     return _question_form(request, assessment, rulebook, factor, question, values, then)
 
 
@@ -59,7 +59,7 @@ def answer_question(
             theirs=conflicts.side(stored.answer, question),
             mine=conflicts.side(given, question),
             saved=stored.updated_at,
-            revision=stored.revision,
+            revision=etags.token(stored),
             typed=conflicts.typed_again(form),
         )
     answer(assessment, question_id, given)

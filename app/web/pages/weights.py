@@ -11,6 +11,7 @@ from app.models import Assessment
 from app.web.answer_form import FormDep
 from app.web.assessing import change
 from app.web.deps import AssessmentDep, ItsRulebookDep, render
+from app.web.etags import weights_token
 from app.web.weighing import (
     Points,
     as_points,
@@ -26,12 +27,15 @@ from app.web.weighing import (
 
 router = APIRouter()
 
+NOT_SAVED = "Not saved yet: “Continue” saves."
+
 
 @router.get("/assessments/{assessment_id}/weights")
 def weights_page(
     request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep, then: str = ""
 ) -> Response:
-    return _page(request, assessment, rulebook, assessment.weights or own_points(rulebook), then)
+    loaded = weights_token(assessment)
+    return _page(request, assessment, rulebook, assessment.weights or own_points(rulebook), then, loaded)
 
 
 @router.post("/assessments/{assessment_id}/weights")
@@ -39,21 +43,33 @@ def set_weights(
     request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep, form: FormDep
 ) -> Response:
     """Saves, unless one of the page's other buttons asked for other numbers to look at first."""
-    then = form.get("then", "")
+    then, loaded = form.get("then", ""), form.get("loaded", "")
     suggested = _suggested(form, rulebook)
     if suggested:
-        return _page(request, assessment, rulebook, suggested, then, said="Not saved yet: “Continue” saves.")
-    if form.get("reset"):
-        change(assessment, "weights", {})
-        return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
-    points, problems = read_points(form, rulebook)
+        return _page(request, assessment, rulebook, suggested, then, loaded, said=NOT_SAVED)
+    points, problems = (own_points(rulebook), []) if form.get("reset") else read_points(form, rulebook)
     if problems:
         kept = assessment.weights or own_points(rulebook)
-        return _page(request, assessment, rulebook, kept, then, values=form, problems=problems)
+        return _page(request, assessment, rulebook, kept, then, loaded, values=form, problems=problems)
     if form.get("look"):
-        return _page(request, assessment, rulebook, points, then, said="Not saved yet: “Continue” saves.")
-    change(assessment, "weights", {} if points == own_points(rulebook) else points)
+        return _page(request, assessment, rulebook, points, then, loaded, said=NOT_SAVED)
+    weights = {} if points == own_points(rulebook) else points
+    if loaded and loaded != weights_token(assessment) and weights != assessment.weights:
+        return _clash(request, assessment, rulebook, points, then)
+    change(assessment, "weights", weights)
     return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
+
+
+def _clash(
+    request: Request, assessment: Assessment, rulebook: Rulebook, points: Points, then: str
+) -> Response:
+    """What was typed stays in the form, beside what somebody else saved; saving again is a decision."""
+    stored = shares_of(assessment.weights or own_points(rulebook))
+    named = ", ".join(f"{factor.title} {stored[factor.id]}" for factor in rulebook.factors)
+    changed = f"The weights were changed while this page was open. Stored now: {named}."
+    said = f"{changed} Yours below are not saved yet."
+    loaded = weights_token(assessment)
+    return _page(request, assessment, rulebook, points, then, loaded, said=said, clash=True)
 
 
 def _suggested(form: Mapping[str, str], rulebook: Rulebook) -> dict[str, float] | None:
@@ -77,10 +93,12 @@ def _page(
     rulebook: Rulebook,
     points: Points,
     then: str,
+    loaded: str,
     *,
     values: Mapping[str, str] | None = None,
     problems: list[Problem] | None = None,
     said: str = "",
+    clash: bool = False,
 ) -> Response:
     base = f"/assessments/{assessment.id}"
     shown = typed(points) if values is None else values
@@ -88,7 +106,7 @@ def _page(
     return render(
         request,
         "weights.html",
-        422 if problems else 200,
+        409 if clash else 422 if problems else 200,
         assessment=assessment,
         factors=rulebook.factors,
         shares=shares_of(points),
@@ -98,6 +116,8 @@ def _page(
         presets=[(preset, shares_of(preset.weights)) for preset in rulebook.presets],
         problems=problems or [],
         said=said,
+        clash=clash,
+        loaded=loaded,
         returns=then == "check",
         back=f"{base}/check" if then == "check" else base,
     )
