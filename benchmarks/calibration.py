@@ -2,7 +2,8 @@
 
     make calibrate
 
-Prints how often method and plan were right, each miss with what caused it and, last, one line of JSON.
+Prints how often method and plan were right on forty projects, and on others that no weight was set by;
+each miss with what caused it and, last, one line of JSON.
 """
 
 import json
@@ -18,7 +19,8 @@ from app.advisor.recommendation import recommend
 from app.advisor.rulebook import Rulebook
 from app.main import read_rulebook
 
-CASES = Path(__file__).parents[1] / "tests" / "calibration" / "cases.toml"
+FOLDER = Path(__file__).parents[1] / "tests" / "calibration"
+CASES, HELD_OUT = FOLDER / "cases.toml", FOLDER / "held_out.toml"
 
 Method = Literal["sft", "grpo"]
 METHODS: Mapping[str, Method] = {"sft": "sft", "grpo": "grpo", "sft_then_grpo": "grpo"}
@@ -34,6 +36,13 @@ CAVEAT = (
     "Outcomes were known to whoever encoded the answers, and most of these projects are among those that\n"
     "the rules were drawn from. This shows whether rules and record agree; it does not say how the advice\n"
     "will do on new projects."
+)
+
+
+HELD_OUT_CAVEAT = (
+    "Published projects that no weight was set by, encoded before the advisor was asked. Rulebook 1.2.0,\n"
+    "which had not seen them, was right in 32 of 36 (25 of 28 with high confidence). Two of its misses led to\n"
+    "rules of 1.3.0, so the figures below are no longer blind."
 )
 
 
@@ -77,8 +86,8 @@ class Judged:
         return self.plan == self.case.plan
 
 
-def read_cases() -> list[Case]:
-    return [Case(**case) for case in tomllib.loads(CASES.read_text(encoding="utf-8"))["cases"]]
+def read_cases(file: Path = CASES) -> list[Case]:
+    return [Case(**case) for case in tomllib.loads(file.read_text(encoding="utf-8"))["cases"]]
 
 
 def judge(cases: Sequence[Case], rulebook: Rulebook) -> list[Judged]:
@@ -299,7 +308,7 @@ def neither_line(one: Judged) -> str:
     return f"{one.case.title}: {one.advice.readiness}, plan {one.advice.plan.id}; held up by {blockers}"
 
 
-def report(judged: Sequence[Judged], told: Mapping[str, Any]) -> str:
+def report(judged: Sequence[Judged], told: Mapping[str, Any], caveat: str) -> str:
     trained = [one for one in judged if one.case.method]
     neither = [one for one in judged if not one.case.method]
     wrong_plans = [one for one in trained if one.method_right and not one.plan_right]
@@ -310,7 +319,7 @@ def report(judged: Sequence[Judged], told: Mapping[str, Any]) -> str:
         "usual ones under which GRPO leads,\nbefore gates. It is robustness, not a forecast."
     )
     sections = [
-        (f"{told['cases']} published projects, rulebook {told['rulebook']}", [CAVEAT]),
+        (f"{told['cases']} published projects, rulebook {told['rulebook']}", [caveat]),
         ("Accuracy by confidence", [accuracy_table(told)]),
         ("Method", [confusion_table(told["confusion"], ("sft", "grpo"))]),
         ("Plan", [confusion_table(told["plan_confusion"], plans)]),
@@ -327,11 +336,11 @@ def report(judged: Sequence[Judged], told: Mapping[str, Any]) -> str:
 
 def main() -> None:
     rulebook = read_rulebook()
-    judged = judge(read_cases(), rulebook)
-    told = figures(judged, rulebook)
-    print(report(judged, told))
-    print()
-    print(json.dumps(told))
+    judged, held_out = (judge(read_cases(file), rulebook) for file in (CASES, HELD_OUT))
+    told, told_held_out = figures(judged, rulebook), figures(held_out, rulebook)
+    print(report(judged, told, CAVEAT))
+    print(f"\n\n{report(held_out, told_held_out, HELD_OUT_CAVEAT)}\n")
+    print(json.dumps(told | {"held_out": told_held_out}))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pytest
 from benchmarks import calibration
 
 CASES = calibration.read_cases()
+HELD_OUT = calibration.read_cases(calibration.HELD_OUT)
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,14 @@ def test_forty_published_projects_from_forty_sources():
     assert len({case.source for case in CASES}) == 40
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_at_least_twenty_further_projects_that_are_not_among_them():
+    assert len(HELD_OUT) >= 20
+    assert len({case.id for case in HELD_OUT}) == len(HELD_OUT)
+    assert not {case.source for case in HELD_OUT} & {case.source for case in CASES}
+    assert {case.outcome for case in HELD_OUT} == {"sft", "grpo", "sft_then_grpo", "neither"}
+
+
+@pytest.mark.parametrize("case", [*CASES, *HELD_OUT], ids=lambda case: case.id)
 def test_answers_are_the_questionnaires_and_each_names_its_fact(case, rulebook):
     assert case.outcome in {*calibration.METHODS, "neither"}
     assert case.confidence in calibration.CONFIDENCES
@@ -30,8 +38,14 @@ def test_answers_are_the_questionnaires_and_each_names_its_fact(case, rulebook):
     assert all(answer.state != "unknown" for answer in project.answers.values())
 
 
-def test_where_neither_method_was_right_none_is_ready(judged):
-    neither = [one for one in judged if one.case.outcome == "neither"]
+def test_every_project_of_firm_record_is_advised_its_method(judged):
+    firm = [one for one in judged if one.case.confidence == "high" and one.case.method]
+    assert [one.case.id for one in firm if not one.method_right] == []
+
+
+def test_where_neither_method_was_right_none_is_ready(judged, rulebook):
+    both = [*judged, *calibration.judge(HELD_OUT, rulebook)]
+    neither = [one for one in both if one.case.outcome == "neither"]
     assert neither
     assert {one.advice.readiness for one in neither} == {"fix_first"}
 
@@ -39,6 +53,9 @@ def test_where_neither_method_was_right_none_is_ready(judged):
 def test_the_last_line_printed_is_the_figures(capsys):
     calibration.main()
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    held_out = told.pop("held_out")
+    assert held_out.keys() == told.keys()
+    assert held_out["cases"] == len(HELD_OUT)
     assert told.keys() == {
         "cases", "rulebook", "method", "method_without_copying_question", "plan", "confusion",
         "plan_confusion", "brier", "brier_of_base_rate", "baselines", "neither", "method_misses",
