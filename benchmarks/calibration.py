@@ -41,8 +41,8 @@ CAVEAT = (
 
 HELD_OUT_CAVEAT = (
     "Published projects that no weight was set by, encoded before the advisor was asked. Rulebook 1.2.0,\n"
-    "which had not seen them, was right in 32 of 36 (25 of 28 with high confidence). Two of its misses led to\n"
-    "rules of 1.3.0, so the figures below are no longer blind."
+    "which had not seen them, was right in 32 of 36 (25 of 28 with high confidence). Two of its misses led\n"
+    "to rules of 1.3.0, so the figures below are no longer blind."
 )
 
 

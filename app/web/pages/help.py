@@ -2,16 +2,12 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.advisor.conditions import Threshold, When
-from app.advisor.rulebook import Rulebook
-from app.web.advice_shown import worked
+from app.web.advice_shown import share, worked
 from app.web.assessing import asked
 from app.web.deps import RulebookDep, render
+from app.web.method_shown import GROUPS, acting, in_words, labels, largest_share, value_in_words
 
 router = APIRouter()
-
-Labels = dict[str, tuple[str, dict[str, str]]]
-"""Question id to its title and the labels of its choices."""
 
 WORDS = (
     ("SFT", "Supervised fine-tuning. The model is shown inputs with ideal answers and learns to write them."),
@@ -57,7 +53,8 @@ def help_page(request: Request, rulebook: RulebookDep) -> Response:
 
 @router.get("/help/method")
 def method(request: Request, rulebook: RulebookDep) -> Response:
-    example = worked(rulebook)[0]
+    example, known = worked(rulebook)[0], labels(rulebook)
+    claims = [(claim, acting(claim, rulebook)) for claim in rulebook.claims]
     return render(
         request,
         "help_method.html",
@@ -65,11 +62,19 @@ def method(request: Request, rulebook: RulebookDep) -> Response:
         factors=rulebook.factors,
         gates=rulebook.gates,
         sources=rulebook.evidence,
+        decision=rulebook.decision,
         bands=rulebook.decision.bands,
         tie=rulebook.decision.tie,
+        lines=[each for each in claims if each[0].id.startswith("R")],
+        claims=[each for each in claims if not each[0].id.startswith("R")],
+        monitors=rulebook.monitors,
+        defaults=[(GROUPS.get(name, name), rules) for name, rules in rulebook.plan.settings.items()],
         worked=example,
+        largest=largest_share(example.recommendation, rulebook),
         total=len(asked(rulebook)),
-        given=lambda when: _in_words(when, _labels(rulebook)),
+        given=lambda when: in_words(when, known),
+        shown=value_in_words,
+        share=share,
     )
 
 
@@ -83,24 +88,3 @@ def api(request: Request) -> Response:
     return render(
         request, "help_api.html", groups=list(groups.items()), address=str(request.base_url).rstrip("/")
     )
-
-
-def _labels(rulebook: Rulebook) -> Labels:
-    return {
-        question.id: (question.title, {choice.id: choice.label for choice in question.choices})
-        for _, question in asked(rulebook)
-    }
-
-
-def _in_words(when: When, labels: Labels) -> str:
-    return " or ".join(
-        " and ".join(_clause(key, wanted, labels) for key, wanted in each.items()) for each in when
-    )
-
-
-def _clause(key: str, wanted: tuple[str, ...] | Threshold, labels: Labels) -> str:
-    title, choices = labels.get(key, (key, {}))
-    if isinstance(wanted, Threshold):
-        return f"{title} {wanted.model_dump(exclude_none=True)}"
-    named = [choices.get(token, token.replace("_", " ")) for token in wanted]
-    return f"{title} is “{'” or “'.join(named)}”"
