@@ -213,6 +213,11 @@ class _Writer:
             pieces.append(("", more))
         return Line(tuple(piece for piece in pieces if any(piece)), lead, link)
 
+    def _sentences(self, of: object, name: str) -> list[Line]:
+        """Of a part that not every recommendation has: not asked for, or not yet told when it was frozen."""
+        told = getattr(of, name, None) or ()
+        return [self.line(each if isinstance(each, str) else each.sentence) for each in told]
+
     # Context, drivers, options
 
     def context(self, project: Project) -> Part:
@@ -278,6 +283,8 @@ class _Writer:
     def gates(self) -> Iterator[Part]:
         """Gates first: what blocks, what warns, and what was checked and found clear."""
         advice = self.advice
+        if unfit := self._sentences(advice, "contradictions"):
+            yield Part("unfit", "Answers That Do Not Fit Together", 3, (Bullets(tuple(unfit)),))
         if advice.blockers:
             yield Part("first", "To Be Settled First", 3, (self._lifted(advice.blockers),))
         known = {gate.id for gate in advice.blockers}
@@ -357,15 +364,24 @@ class _Writer:
         return f"{missing}Measured: {named}. The other {len(given) - len(measured)} answers count as told."
 
     def changes(self) -> Part:
-        return Part("changes", "What Would Change It", 3, tuple(self._changes()))
+        return Part("changes", "What Would Change It", 3, (*self._by_answers(), *self._by_weights()))
 
-    def _changes(self) -> Iterator[Block]:
+    def _by_answers(self) -> Iterator[Block]:
         advice = self.advice
         if advice.flips:
             yield self.line("Any one of these answers would change the advice:")
             yield Bullets(tuple(self._flipped(advice.flips)))
         elif advice.flips is not None:
             yield self.line("No single answer that a team can change would change the advice.")
+        if pairs := self._sentences(advice, "paired_flips"):
+            yield self.line("Two changes together would, where neither does alone:")
+            yield Bullets(tuple(pairs))
+        if fixed := tuple(self._flipped(getattr(advice, "fixed_flips", None) or ())):
+            yield self.line("Nobody can change these answers, but if one of them is wrong:")
+            yield Bullets(fixed)
+
+    def _by_weights(self) -> Iterator[Block]:
+        advice = self.advice
         if advice.robustness:
             turning = [flip for flip in advice.robustness.weight_flips if flip.turns_at is not None]
             for flip in turning:
@@ -374,7 +390,8 @@ class _Writer:
                 yield self.line("No other weight of a single factor would change the method.")
         if advice.unknowns:
             low, high = signed(advice.interval.low), signed(advice.interval.high)
-            yield self.line(f"While some answers are unknown, the lean lies between {low} and {high}.")
+            said = f"While some answers are unknown, the lean lies between {low} and {high}."
+            yield self.line(getattr(advice.interval, "sentence", "") or said)
 
     def _flipped(self, flips: Iterable[Flip]) -> Iterator[Line]:
         """One line for all answers to a question that lead to the same advice."""
@@ -398,8 +415,19 @@ class _Writer:
 
     def cost(self) -> Part:
         cost = self.advice.cost
+        estimate = self.advice.estimate
+        estimated = (*self._sentences(estimate, "summary"), *self._sentences(estimate, "warnings"))
         assumed = self.line(" ".join(cost.assumptions))
-        return Part("cost", "Cost", 3, (self.line(cost.sentence), *([assumed] if cost.assumptions else [])))
+        return Part(
+            "cost",
+            "Cost",
+            3,
+            (
+                self.line(cost.sentence),
+                *([Bullets(estimated)] if estimated else []),
+                *([assumed] if cost.assumptions else []),
+            ),
+        )
 
     def confirmation(self, confirmed: tuple[Confirmed, ...]) -> Part:
         stages = self.advice.plan.stages

@@ -79,7 +79,9 @@ def filing_of(session: Session, milestone: Milestone) -> Filing:
         supersedes=called(earlier) if earlier else "",
         superseded_by=called(later) if later and milestone.status == "superseded" else "",
         number=milestone.number,
-        note=milestone.label if milestone.kind == "decision" else "",
+        note=milestone.label
+        if milestone.kind == "decision"
+        else f"A scenario, not a decision: {milestone.label}",
     )
 
 

@@ -161,6 +161,23 @@ def test_an_overdue_review_is_seen_at_home_and_in_the_list_until_it_is_settled(o
     assert "was due on" not in browser.get("/home").text
 
 
+def test_a_scenario_has_a_record_that_says_so_and_cannot_be_decided_on(api, browser):
+    address = decided(api)
+    tried = {"answers": {"D3": "cannot"}, "label": "Without a check"}
+    kept = api.post(f"{address}/scenarios", json=tried)
+    assert kept.status_code == 201, kept.text
+    number = kept.json()["number"]
+    page = browser.get(f"{page_of(address)}/record?number={number}").text
+    assert "A scenario, not a decision" in page
+    assert "Save the decision" not in page
+    assert "Without a check" in api.get(f"{address}/record.md?number={number}").text
+    assert api.patch(f"{address}/milestones/{number}", json={"status": "accepted"}).status_code == 409
+    assert (
+        browser.post(f"{page_of(address)}/record?number={number}", data={"status": "accepted"}).status_code
+        == 409
+    )
+
+
 def test_measurements_are_kept_checked_and_count(api):
     address = begun(api, measurements=MEASURED)
     assert api.get(address).json()["measurements"] == MEASURED
