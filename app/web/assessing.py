@@ -11,7 +11,7 @@ from app.advisor.recommendation import EVERYTHING, recommend
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
 from app.database import now
-from app.errors import InvalidInput, NotFound
+from app.errors import Conflict, InvalidInput, NotFound
 from app.models import Assessment, Change, Milestone, StoredAnswer
 from app.web.answer_form import unwrapped
 
@@ -77,11 +77,21 @@ def latest(assessment: Assessment) -> Milestone | None:
 
 def numbered(assessment: Assessment, number: int | None) -> Milestone | None:
     """A recommendation or scenario by its number; without one the latest recommendation, if any."""
-    if number is None:
-        return latest(assessment)
+    return latest(assessment) if number is None else at_number(assessment, number)
+
+
+def at_number(assessment: Assessment, number: int) -> Milestone:
     found = next((each for each in assessment.milestones if each.number == number), None)
     if found is None:
         raise NotFound(f"There is no recommendation number {number} here.")
+    return found
+
+
+def scenario_of(assessment: Assessment, number: int) -> Milestone:
+    """Raises Conflict for a recommendation, which is neither renamed nor deleted."""
+    found = at_number(assessment, number)
+    if found.kind != "scenario":
+        raise Conflict(f"Number {number} is a recommendation; only scenarios can be renamed or deleted.")
     return found
 
 
@@ -111,7 +121,9 @@ def project(assessment: Assessment, rulebook: Rulebook) -> Project:
 
 def freeze(session: Session, assessment: Assessment, rulebook: Rulebook) -> Milestone:
     """A recommendation that later changes of answers or rules never move."""
-    milestone = _frozen(assessment, rulebook, answers(assessment), assessment.weights)
+    milestone = _frozen(
+        assessment, rulebook, answers(assessment), assessment.weights, assessment.measurements
+    )
     session.flush()
     return milestone
 
@@ -119,26 +131,31 @@ def freeze(session: Session, assessment: Assessment, rulebook: Rulebook) -> Mile
 def keep_scenario(
     session: Session,
     assessment: Assessment,
+    beside: Milestone,
     rulebook: Rulebook,
     tried: Mapping[str, Any],
     weights: Mapping[str, float],
     label: str,
 ) -> Milestone:
-    """Frozen beside the recommendations; the assessment's own answers stay as they are."""
-    milestone = _frozen(assessment, rulebook, tried, weights)
+    """Frozen with the rulebook and the measurements of the result it was tried beside; nothing else moves."""
+    milestone = _frozen(assessment, rulebook, tried, weights, beside.measurements)
     milestone.kind, milestone.label = "scenario", label
     session.flush()
     return milestone
 
 
 def _frozen(
-    assessment: Assessment, rulebook: Rulebook, given: Mapping[str, Any], weights: Mapping[str, float]
+    assessment: Assessment,
+    rulebook: Rulebook,
+    given: Mapping[str, Any],
+    weights: Mapping[str, float],
+    measurements: Mapping[str, float],
 ) -> Milestone:
     told = rulebook.read(
         {
             "answers": given,
             "weights": weights or None,
-            "measurements": assessment.measurements,
+            "measurements": measurements,
             "name": assessment.name,
             "description": assessment.description,
         }
@@ -150,7 +167,7 @@ def _frozen(
         rulebook_checksum=rulebook.checksum,
         answers=dict(given),
         weights=dict(weights),
-        measurements=dict(assessment.measurements),
+        measurements=dict(measurements),
         recommendation=recommend(told, rulebook, include=EVERYTHING),
         name=assessment.name,
         description=assessment.description,

@@ -31,7 +31,12 @@ PAGES = (
     "{decided}/whatif",
     "{decided}/history",
     "{decided}/milestones/1/restore",
+    "{scenario}/scenarios/2",
+    "{scenario}/scenarios/2/delete",
+    "{scenario}/result?number=2",
+    "{scenario}/history",
     "/compare",
+    "/compare?ids={four}",
     "{decided}/record",
     "{decided}/share",
     "/assessments/import",
@@ -44,9 +49,21 @@ BUDGET = 40 * 1024
 
 
 @pytest.fixture
-def path(decided: Start) -> Callable[[str], str]:
+def path(decided: Start, site: str) -> Callable[[str], str]:
+    def with_scenario() -> str:
+        path = decided()
+        kept = {"label": "Nothing scores an answer", "answers": {"D3": "cannot"}}
+        assert httpx.post(f"{site}/api/v1{path}/scenarios", json=kept).status_code == 201
+        return path
+
+    def four() -> str:
+        ids = [decided(example).rsplit("/", 1)[1] for example in ("legal_reasoning", "brand_voice")]
+        return ",".join([*ids, f"draft:{ids[0]}", with_scenario().rsplit("/", 1)[1]])
+
     def fill(page: str) -> str:
         page = page.replace("{decided}", decided()) if "{decided}" in page else page
+        page = page.replace("{scenario}", with_scenario()) if "{scenario}" in page else page
+        page = page.replace("{four}", four()) if "{four}" in page else page
         return page.replace("{not_yet}", decided("catalogue_facts")) if "{not_yet}" in page else page
 
     return fill

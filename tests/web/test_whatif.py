@@ -1,16 +1,21 @@
 """What-if, scenarios, comparison, history and restore, for pages and API, on both databases."""
 
 import csv
+import time
 from io import StringIO
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from app.main import read_rulebook
-from app.models import Milestone
+from app.advisor.ranking import by_rank
+from app.advisor.rulebook import Rulebook
+from app.main import read_rulebook, rulebook_files
+from app.models import Milestone, StoredRulebook
 from app.web.assessing import restorable
-from tests.web.conftest import owner, program
+from app.web.comparing import harmless
+from app.web.weighing import moved, points_by_rank
+from tests.web.conftest import owner, parts_of, program
 
 RULEBOOK = read_rulebook()
 EXAMPLES = {example.id: dict(example.answers) for example in RULEBOOK.examples}
@@ -176,3 +181,155 @@ def test_restore_asks_first_and_says_what_would_be_replaced(app: FastAPI) -> Non
     assert RULEBOOK.questions["D5"].title in asked.text
     assert browser.post(f"{page}/milestones/1/restore").status_code == 303
     assert api.get(path).json()["answers"]["D5"] == EXAMPLES["legal_reasoning"]["D5"]
+
+
+def test_ranks_become_the_centroid_of_all_weightings_in_that_order() -> None:
+    assert by_rank(5) == pytest.approx((0.4567, 0.2567, 0.1567, 0.09, 0.04), abs=5e-5)
+    assert sum(by_rank(5)) == pytest.approx(1)
+    order = [factor.id for factor in RULEBOOK.factors]
+    assert list(points_by_rank(order[::-1])) == order[::-1]
+    assert moved(order, order[2], -1) == [order[0], order[2], order[1], *order[3:]]
+    assert moved(order, order[0], -1) == order
+    assert moved(order, order[4], 1) == order
+
+
+def test_the_weights_page_suggests_without_saving_and_works_without_scripts(on_both: FastAPI) -> None:
+    api, browser = program(on_both), owner(on_both)
+    path = decided(api)
+    page = f"{path.removeprefix('/api/v1')}/weights"
+    order = "data objective stability compute deployment"
+    ranked = browser.post(page, data={"order": order, "up": "stability"})
+    assert (ranked.status_code, ranked.text.count("Not saved yet")) == (200, 1)
+    assert 'name="order" value="data stability objective compute deployment' in ranked.text
+    for points in ("45.67", "25.67", "15.67"):
+        assert f'value="{points}"' in ranked.text
+    looked = browser.post(page, data=dict.fromkeys(order.split(), "50") | {"look": "yes"})
+    assert 'data-share="data">20' in looked.text
+    assert api.get(path).json()["weights"] == {}
+    kept = browser.post(page, data=dict.fromkeys(order.split(), "50"))
+    assert kept.status_code == 303
+    assert api.get(path).json()["weights"] == dict.fromkeys(order.split(), 50.0)
+    for factor in RULEBOOK.factors:
+        assert factor.low_end in looked.text
+        assert factor.high_end in looked.text
+
+
+def test_the_questionnaire_offers_the_presets_its_own_first(api: TestClient) -> None:
+    told = api.get("/api/v1/questionnaire").json()["presets"]
+    assert [preset["id"] for preset in told] == [
+        "rulebook", "balanced", "safety_first", "quality_first", "cost_first"
+    ]  # fmt: skip
+    assert told[0]["weights"] == {factor.id: factor.weight for factor in RULEBOOK.factors}
+    assert set(told[1]["weights"].values()) == {0.2}
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+cmd|x", "'+cmd|x"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("-0.42", "-0.42"),
+        ("+3", "+3"),
+        ("-1e-05", "-1e-05"),
+        ("5 − 3 = 2", "5 − 3 = 2"),
+    ],
+)
+def test_a_cell_is_a_number_or_text_and_never_a_formula(cell: str, shown: str) -> None:
+    assert harmless(cell) == shown
+
+
+def test_a_scenario_is_renamed_and_deleted_and_a_recommendation_is_not(on_both: FastAPI) -> None:
+    api = program(on_both)
+    path = decided(api)
+    api.post(f"{path}/scenarios", json={"label": "No score", "answers": {"D3": "cannot"}})
+    renamed = api.patch(f"{path}/scenarios/2", json={"label": "Nothing scores"})
+    assert renamed.status_code == 200
+    assert [line["label"] for line in api.get(f"{path}/milestones").json()] == ["", "Nothing scores"]
+    assert api.delete(f"{path}/scenarios/2").status_code == 204
+    assert [line["number"] for line in api.get(f"{path}/milestones").json()] == [1]
+    assert api.delete(f"{path}/scenarios/1").status_code == 409
+    assert api.patch(f"{path}/scenarios/1", json={"label": "x"}).status_code == 409
+
+
+def test_what_if_shows_the_changed_rows_and_takes_numbers_and_weights(app: FastAPI) -> None:
+    api, browser = program(app), owner(app)
+    page = f"{decided(api).removeprefix('/api/v1')}/whatif"
+    tried = browser.post(page, data={"number": "1", "C1-gpus": "8", "stability": "60"})
+    assert tried.status_code == 200
+    assert tried.text.count("<strong>Changed.</strong>") == 2
+    wrong = browser.post(page, data={"number": "1", "C1-gpus": "many", "data": "-1"})
+    assert wrong.status_code == 422
+    assert "Number of GPUs must be a number" in wrong.text
+    assert "Data: enter a number from 0 to 100" in wrong.text
+    assert 'value="many"' in wrong.text
+
+
+def test_a_changed_answer_leaves_its_note_with_the_saved_one(app: FastAPI) -> None:
+    api, browser = program(app), owner(app)
+    path = decided(api)
+    noted = {"choice": EXAMPLES["legal_reasoning"]["D3"], "note": "The lawyers agreed."}
+    api.put(f"{path}/answers/D3", json=noted)
+    api.post(f"{path}/recommendation")
+    page = path.removeprefix("/api/v1")
+    browser.post(f"{page}/whatif/adopt", data={"number": "2", "D1": "1000_or_more"})
+    assert api.get(path).json()["answers"]["D3"] == noted
+    browser.post(f"{page}/whatif/adopt", data={"number": "2", "D3": "cannot"})
+    assert api.get(path).json()["answers"]["D3"] == "cannot"
+    assert api.get(f"{path}/history").json()["items"][0]["before"] == noted
+
+
+def test_what_if_answers_within_a_tenth_of_a_second(app: FastAPI) -> None:
+    api, browser = program(app), owner(app)
+    path = decided(api)
+    for count in range(10):
+        api.post(f"{path}/scenarios", json={"label": f"n{count}", "answers": {"D3": "cannot"}})
+    page = f"{path.removeprefix('/api/v1')}/whatif"
+    took = []
+    for choice in ("cannot", "exact_match") * 5:
+        began = time.perf_counter()
+        assert browser.post(page, data={"number": "1", "D3": choice}).status_code == 200
+        took.append(time.perf_counter() - began)
+    assert sorted(took)[len(took) // 2] < 0.1
+
+
+def test_results_of_different_rulebooks_say_so_and_mark_what_one_does_not_ask(app: FastAPI) -> None:
+    api, browser = program(app), owner(app)
+    old = decided(api).rsplit("/", 1)[1]
+    files = dict(rulebook_files())
+    files["deployment.toml"] = files["deployment.toml"].replace(
+        'title = "Deployment reality"', 'title = "Use"'
+    )
+    files["decision.toml"] = files["decision.toml"].replace(f'"{RULEBOOK.version}"', '"9.0.0"')
+    lacking = files["objective.toml"].replace('id = "O2"', 'id = "O22"')
+    files |= {"objective.toml": lacking}
+    files = {name: text.replace("O2 = ", "O22 = ") for name, text in files.items()}
+    other = Rulebook.parse(files)
+    parts = parts_of(app)
+    with parts.database.writing() as session, session.begin():
+        stored = StoredRulebook(
+            checksum=other.checksum, version=other.version, files=files, shipped=False, published_at=None
+        )
+        session.add(stored)
+        session.flush()
+        parts.rulebooks.publish(session, stored)
+    answers = {("O22" if key == "O2" else key): value for key, value in EXAMPLES["legal_reasoning"].items()}
+    made = api.post("/api/v1/assessments", json={"name": "Later", "answers": answers}).json()["id"]
+    api.post(f"/api/v1/assessments/{made}/recommendation")
+    told = api.get("/api/v1/compare", params={"ids": f"{old},{made}"}).json()
+    assert told["same_rulebook"] is False
+    asked = {row["question"]: (row["asked"], row["differs"]) for row in told["answers"]}
+    assert asked["O2"] == ([True, False], True)
+    assert asked["O22"] == ([False, True], True)
+    page = browser.get(f"/compare?ids={old},{made}").text
+    assert "They stand on different rulebooks" in page
+    assert "Not asked" in page
+
+
+def test_home_and_lists_say_do_not_train_yet_where_that_is_the_advice(app: FastAPI) -> None:
+    api, browser = program(app), owner(app)
+    decided(api, "catalogue_facts", name="Facts")
+    for page in ("/home", "/assessments"):
+        assert "Do not train yet" in browser.get(page).text

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Body
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
-from app.errors import NotFound
 from app.http_json import StrictRoute
 from app.models import Change
 from app.protocol import Message, Name
@@ -93,8 +92,26 @@ def keep_scenario(
     answers = milestone.answers | body.answers
     rulebook.read({"answers": answers, "weights": weights or None})
     return milestone_view(
-        assessing.keep_scenario(session, assessment, rulebook, answers, weights, body.label)
+        assessing.keep_scenario(session, assessment, milestone, rulebook, answers, weights, body.label)
     )
+
+
+class NewLabel(Message):
+    label: Name
+
+
+@router.patch("/assessments/{assessment_id}/scenarios/{number}", summary="Rename a scenario")
+def rename_scenario(number: int, body: NewLabel, assessment: AssessmentDep) -> MilestoneView:
+    scenario = assessing.scenario_of(assessment, number)
+    scenario.label = body.label
+    return milestone_view(scenario)
+
+
+@router.delete(
+    "/assessments/{assessment_id}/scenarios/{number}", status_code=204, summary="Delete a scenario for good"
+)
+def delete_scenario(number: int, assessment: AssessmentDep) -> None:
+    assessment.milestones.remove(assessing.scenario_of(assessment, number))
 
 
 class MilestoneLine(BaseModel):
@@ -129,10 +146,7 @@ def list_milestones(assessment: AssessmentDep) -> list[MilestoneLine]:
 )
 def restore(number: int, assessment: AssessmentDep, rulebook: ItsRulebookDep) -> AssessmentView:
     """What they replace stays in the history."""
-    milestone = assessing.numbered(assessment, number)
-    if milestone is None:
-        raise NotFound(f"There is no recommendation number {number} here.")
-    assessing.restore(assessment, milestone, rulebook)
+    assessing.restore(assessment, assessing.at_number(assessment, number), rulebook)
     return assessment_view(assessment)
 
 

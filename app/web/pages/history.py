@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 from starlette.responses import RedirectResponse
 
-from app.errors import Conflict, NotFound, Problem
+from app.errors import Problem
 from app.models import Assessment, Change, Milestone
 from app.web import assessing
 from app.web.answer_form import FormDep
@@ -53,7 +53,7 @@ def history(
 def restore_page(
     request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep, number: int
 ) -> Response:
-    milestone = _numbered(assessment, number)
+    milestone = assessing.at_number(assessment, number)
     again = assessing.restorable(milestone, rulebook)
     present, latest = assessing.answers(assessment), assessing.latest(assessment)
     return render(
@@ -68,6 +68,7 @@ def restore_page(
         ],
         same=(present, assessment.weights) == (again.answers, again.weights),
         left_out=[title_of(question, rulebook) for question in again.left_out],
+        measured=assessment.measurements != milestone.measurements,
         unsaved=assessing.changed_since(assessment, latest, rulebook) if latest else [],
         latest=latest,
     )
@@ -75,7 +76,7 @@ def restore_page(
 
 @router.post("/assessments/{assessment_id}/milestones/{number}/restore")
 def restore(assessment: AssessmentDep, rulebook: ItsRulebookDep, number: int) -> Response:
-    assessing.restore(assessment, _numbered(assessment, number), rulebook)
+    assessing.restore(assessment, assessing.at_number(assessment, number), rulebook)
     return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
 
 
@@ -84,13 +85,13 @@ def restore(assessment: AssessmentDep, rulebook: ItsRulebookDep, number: int) ->
 
 @router.get("/assessments/{assessment_id}/scenarios/{number}")
 def scenario_page(request: Request, assessment: AssessmentDep, number: int) -> Response:
-    scenario = scenario_of(assessment, number)
+    scenario = assessing.scenario_of(assessment, number)
     return _scenario(request, assessment, scenario, scenario.label)
 
 
 @router.post("/assessments/{assessment_id}/scenarios/{number}")
 def rename(request: Request, assessment: AssessmentDep, number: int, form: FormDep) -> Response:
-    scenario = scenario_of(assessment, number)
+    scenario = assessing.scenario_of(assessment, number)
     label, problems = named(form)
     if problems:
         return _scenario(request, assessment, scenario, form.get("label", ""), problems)
@@ -100,29 +101,14 @@ def rename(request: Request, assessment: AssessmentDep, number: int, form: FormD
 
 @router.get("/assessments/{assessment_id}/scenarios/{number}/delete")
 def delete_page(request: Request, assessment: AssessmentDep, number: int) -> Response:
-    scenario = scenario_of(assessment, number)
+    scenario = assessing.scenario_of(assessment, number)
     return render(request, "scenario_delete.html", assessment=assessment, scenario=scenario)
 
 
 @router.post("/assessments/{assessment_id}/scenarios/{number}/delete")
 def delete(assessment: AssessmentDep, number: int) -> Response:
-    assessment.milestones.remove(scenario_of(assessment, number))
+    assessment.milestones.remove(assessing.scenario_of(assessment, number))
     return RedirectResponse(f"/assessments/{assessment.id}/history", 303)
-
-
-def scenario_of(assessment: Assessment, number: int) -> Milestone:
-    """Raises Conflict for a recommendation, which is neither renamed nor deleted."""
-    found = _numbered(assessment, number)
-    if found.kind != "scenario":
-        raise Conflict(f"Number {number} is a recommendation; only scenarios can be renamed or deleted.")
-    return found
-
-
-def _numbered(assessment: Assessment, number: int) -> Milestone:
-    found = assessing.numbered(assessment, number)
-    if found is None:
-        raise NotFound(f"There is no recommendation number {number} here.")
-    return found
 
 
 def _scenario(

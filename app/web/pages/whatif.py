@@ -68,7 +68,9 @@ def save_scenario(
     if problems or told.problems:
         given = form.get("label", "")
         return _page(request, assessment, milestone, rulebook, told, label=given, problems=problems)
-    scenario = assessing.keep_scenario(session, assessment, rulebook, told.answers, told.weights, label)
+    scenario = assessing.keep_scenario(
+        session, assessment, milestone, rulebook, told.answers, told.weights, label
+    )
     return RedirectResponse(f"/assessments/{assessment.id}/result?number={scenario.number}", 303)
 
 
