@@ -79,7 +79,17 @@ def test_axe_finds_nothing_wrong_in_light_and_dark(browse: Browse, path, violati
         assert violations(window) == "", scheme
 
 
-@pytest.mark.parametrize("page", ["/", "{decided}/q/O1", "{decided}/weights", "{decided}/result"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "/",
+        "{decided}/q/O1",
+        "{decided}/weights",
+        "{decided}/result",
+        "{decided}/whatif",
+        "/compare?ids={four}",
+    ],
+)
 def test_axe_finds_nothing_wrong_in_forced_colours(browse: Browse, path, violations, page: str):
     window = browse(forced_colors="active")
     window.goto(path(page))
@@ -101,7 +111,15 @@ def test_nothing_sticks_out_at_320_pixels(browse: Browse, path, page: str):
 
 
 @pytest.mark.parametrize(
-    "page", ["/assessments/new", "{decided}/q/O1", "{decided}/q/C1", "{decided}/weights"]
+    "page",
+    [
+        "/assessments/new",
+        "{decided}/q/O1",
+        "{decided}/q/C1",
+        "{decided}/weights",
+        "{decided}/whatif",
+        "{decided}/history",
+    ],
 )
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_borders_of_controls_stand_out_from_the_page(browse: Browse, path, page: str, scheme: str):
@@ -130,7 +148,19 @@ def test_borders_of_controls_stand_out_from_the_page(browse: Browse, path, page:
     assert min(ratios) >= 3
 
 
-@pytest.mark.parametrize("page", ["/", "{decided}/q/O1", "{decided}/result", "{decided}/check"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "/",
+        "{decided}/q/O1",
+        "{decided}/result",
+        "{decided}/check",
+        "{decided}/weights",
+        "{decided}/whatif",
+        "{scenario}/history",
+        "/compare",
+    ],
+)
 def test_every_target_outside_running_text_is_large_enough_to_hit(browse: Browse, path, page: str):
     window = browse(viewport={"width": 390, "height": 800})
     window.goto(path(page))
@@ -145,7 +175,7 @@ def test_every_target_outside_running_text_is_large_enough_to_hit(browse: Browse
     assert small == []
 
 
-@pytest.mark.parametrize("page", ["{decided}/q/O1", "{decided}/result", "/"])
+@pytest.mark.parametrize("page", ["{decided}/q/O1", "{decided}/result", "/", "{decided}/whatif"])
 def test_focus_is_always_visible_and_never_covered(browse: Browse, path, page: str):
     window = browse()
     window.goto(path(page))
@@ -185,7 +215,10 @@ def test_headings_landmarks_and_titles_name_the_page(browse: Browse, decided: St
     assert "Result: GRPO - Rulings for the appeal court - Tuning Fork" in titles
 
 
-@pytest.mark.parametrize("page", ["/", "{decided}/q/O1", "{decided}/result", "/help/method"])
+@pytest.mark.parametrize(
+    "page",
+    ["/", "{decided}/q/O1", "{decided}/result", "/help/method", "{decided}/whatif", "{decided}/weights"],
+)
 def test_styles_and_scripts_weigh_at_most_40_kilobytes_and_come_from_here(
     browse: Browse, site: str, path, page: str
 ):

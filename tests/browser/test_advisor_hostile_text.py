@@ -37,12 +37,32 @@ def test_a_name_or_note_is_shown_exactly_as_it_was_typed(browse: Browse, decided
     page.get_by_role("button", name="Continue").click()
     page.goto(path)
     expect(page.locator("h1")).to_have_text(text)
-    for where in ("/check", "/result", "/record", "/share", "/delete", "/q/O1", "/weights"):
+    for where in (
+        "/check", "/result", "/record", "/share", "/delete", "/q/O1", "/weights", "/whatif", "/history"
+    ):  # fmt: skip
         page.goto(path + where)
         assert text in page.locator("body").inner_text() + page.title()
         assert page.locator("main script, main img, main [onload], main [onerror]").count() == 0
     page.goto("/assessments")
     expect(page.get_by_role("link", name=text, exact=True).first).to_be_visible()
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_name_of_a_scenario_is_text_wherever_it_stands(browse: Browse, decided: Start, text: str):
+    path = decided(name=text)
+    page = browse()
+    page.goto(f"{path}/whatif")
+    page.get_by_label("Name of the scenario").fill(text)
+    page.get_by_role("button", name="Save as scenario").click()
+    page.wait_for_url("**/result?number=2")
+    for where in ("/result?number=2", "/scenarios/2", "/scenarios/2/delete", "/history", ""):
+        page.goto(path + where)
+        assert text in page.locator("body").inner_text() + page.title()
+        assert page.locator("main script, main img, main [onload], main [onerror]").count() == 0
+    page.goto(f"{path}/result?number=2")
+    page.get_by_role("link", name="Compare with the recommendation").click()
+    assert text in page.locator("main").inner_text()
+    assert page.locator("main script, main img, main [onload], main [onerror]").count() == 0
 
 
 def test_a_link_to_evidence_must_be_a_web_address(browse: Browse, assessment: Start):
