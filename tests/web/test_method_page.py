@@ -38,7 +38,7 @@ def test_everything_of_the_rulebook_is_on_it(page, rulebook):
 
 def test_every_address_on_it_leads_somewhere(page):
     anchors = set(re.findall(r'id="([^"]+)"', page))
-    assert {link for link in re.findall(r'href="#([^"]+)"', page)} <= anchors
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= anchors
 
 
 def test_conditions_are_told_in_words(page):
