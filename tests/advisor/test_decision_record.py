@@ -7,7 +7,7 @@ import re
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.advisor.decision_file import DecisionFile, Filed, reproduce, to_csv, to_json, unarmed
@@ -140,6 +140,7 @@ def test_the_table_of_answers_adds_up_to_the_lean(rulebook):
 # As files
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_project_exported_gives_the_same_result_byte_for_byte(data):
     rulebook = read_rulebook()
@@ -175,6 +176,7 @@ def test_a_file_that_was_altered_is_found_out(rulebook):
     ).identical
 
 
+@settings(deadline=None)
 @given(st.data(), st.text(max_size=40))
 def test_contributions_as_csv_parse_and_add_up_to_the_lean(data, note):
     rulebook = read_rulebook()
