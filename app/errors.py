@@ -14,6 +14,7 @@ TuningForkError                 500
 ├── WrongMediaType              415
 ├── RateLimited                 429
 ├── WorkerAway                  503
+├── AssistantAway               503
 ├── Unavailable                 503
 └── BrokenRulebook              500   at start-up only
 """
@@ -126,6 +127,12 @@ class RateLimited(TuningForkError):
 
 class WorkerAway(TuningForkError):
     """The worker does not answer. Runs already on it go on; what you asked for can be tried again."""
+
+    status = 503
+
+
+class AssistantAway(TuningForkError):
+    """The assistant endpoint gave no answer that can be used. Try again, or go on without it."""
 
     status = 503
 

@@ -21,6 +21,7 @@ from starlette.types import Scope
 from app import __version__
 from app.advisor.rulebook import Rulebook
 from app.advisor.tables import FILES, Tables
+from app.assistant import Assistant
 from app.database import Database
 from app.errors import InvalidInput, TuningForkError
 from app.migrations import require_head
@@ -121,6 +122,7 @@ def _parts(settings: WebSettings, worker_transport: httpx.BaseTransport | None) 
         database=database,
         rulebooks=Rulebooks(database, read_rulebook(), rulebook_files()),
         worker=worker,
+        assistant=Assistant(settings),
         templates=Jinja2Templates(env=templates),
         sweep=Sweep(settings, database, worker),
         limiter=Limiter(settings.recommendations_per_minute),

@@ -71,6 +71,20 @@ class WebSettings(BaseSettings):
         10, gt=0, description="A live stream is closed after so long; the browser opens the next."
     )
     webhook_url: str = Field("", description="Called with a JSON body when a run ends; empty means none.")
+    assistant_url: str = Field(
+        "",
+        description="OpenAI-compatible endpoint that proposes answers from a project description, "
+        "without `/chat/completions`; empty means none.",
+    )
+    assistant_key: SecretStr = Field(
+        SecretStr(""), description="Bearer key of that endpoint; empty means that it needs none."
+    )
+    assistant_model: str = Field("", description="Model it is asked for; needed where its address is set.")
+    assistant_seconds: float = Field(60, gt=0, le=600, description="How long its whole answer may take.")
+    assistant_max_bytes: int = Field(500_000, ge=1024, description="Largest answer of it that is read.")
+    assistant_max_characters: int = Field(
+        20_000, ge=100, description="Longest project description that is sent to it."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level of the log lines."
     )

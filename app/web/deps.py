@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import __version__, runs
 from app.advisor.rulebook import Rulebook
+from app.assistant import Assistant
 from app.database import Database
 from app.errors import NotFound
 from app.models import Assessment, Dataset, Run
@@ -29,6 +30,7 @@ class Parts:
     database: Database
     rulebooks: Rulebooks
     worker: WorkerClient
+    assistant: Assistant
     templates: Jinja2Templates
     sweep: runs.Sweep
     limiter: Limiter
