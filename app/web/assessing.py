@@ -31,6 +31,18 @@ def asked(rulebook: Rulebook) -> list[tuple[Factor, Question]]:
     return [(factor, question) for factor in rulebook.factors for question in factor.questions]
 
 
+def begun(name: str, description: str, rulebook: Rulebook) -> Assessment:
+    """A new one without answers, on the rulebook in force."""
+    return Assessment(
+        name=name,
+        description=description,
+        rulebook_version=rulebook.version,
+        rulebook_checksum=rulebook.checksum,
+        answers=[],
+        milestones=[],
+    )
+
+
 def answer(assessment: Assessment, question: str, given: object, why: str = "") -> StoredAnswer:
     """`given` is in the wire form; the same answer again changes nothing."""
     row = next((row for row in assessment.answers if row.question == question), None)

@@ -191,7 +191,8 @@ def _is_answer(question: Question, given: Any, rulebook: Rulebook) -> bool:
 LOOKALIKES = str.maketrans("‘’‚“”„«»‐‑–—\u00a0", '\'\'\'"""""---- ')
 """Models retype quotation marks and dashes."""
 
-SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n\s*\n|\n(?=\s*(?:[-*•]|\d+[.)])\s)")
+"""A single line break may be inside a sentence, unless an item of a list follows."""
 
 
 class Text:

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
+from app.advisor.quick import deciding
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
 from app.errors import NotFound, Problem
@@ -17,6 +18,15 @@ from app.web.deps import AssessmentDep, ItsRulebookDep, render
 from app.web.weighing import own_points, shares_of
 
 router = APIRouter()
+
+RETURNS = {
+    "check": "/check",
+    "overview": "",
+    "result": "/result",
+    "quick": "/quick",
+    "rest": "/quick?rest=true",
+}
+"""Where a question leads on to that was not reached from the one before it."""
 
 
 # One question
@@ -77,9 +87,15 @@ def _after(assessment: Assessment, rulebook: Rulebook, question: Question, then:
     base = f"/assessments/{assessment.id}"
     ids = [each.id for _, each in asked(rulebook)]
     following = ids.index(question.id) + 1
-    if then == "check":
-        return f"{base}/check"
+    if then in RETURNS:
+        return base + RETURNS[then]
     return f"{base}/q/{ids[following]}" if following < len(ids) else f"{base}/weights"
+
+
+def _back(base: str, before: str, then: str) -> str:
+    if then in ("quick", "rest"):
+        return f"{base}/quick?stop=true"
+    return base + RETURNS[then] if then in RETURNS else before
 
 
 def _question_form(
@@ -109,8 +125,9 @@ def _question_form(
         problems=problems or [],
         number=number,
         total=len(ids),
-        returns=then == "check",
-        back=f"{base}/check" if then == "check" else before,
+        then=then if then in RETURNS else "",
+        quick=len(deciding(rulebook)) if then in ("quick", "rest") else 0,
+        back=_back(base, before, then),
     )
 
 

@@ -8,18 +8,35 @@ from sqlalchemy import func, select
 from starlette.responses import RedirectResponse
 
 from app import runs
+from app.advisor.advice import PlanId
+from app.advisor.quick import deciding
+from app.advisor.recommendation import recommend
 from app.advisor.rulebook import Rulebook
+from app.advisor.vocabulary import Example
+from app.assistant import Assistant
 from app.errors import Problem
 from app.models import Assessment, Run
 from app.protocol import Name
 from app.web.answer_form import FormDep
-from app.web.assessing import answer, asked, changed_since, latest, standing
-from app.web.deps import AssessmentDep, ItsRulebookDep, RulebookDep, SessionDep, render
+from app.web.assessing import answer, asked, begun, changed_since, latest, project, standing
+from app.web.deps import AssessmentDep, ItsRulebookDep, PartsDep, RulebookDep, SessionDep, render
+from app.web.proposing import waiting
 from app.web.records import review_due
 
 router = APIRouter()
 
 LONGEST_DESCRIPTION = 2000
+
+STARTS = {"blank": "", "quick": "/quick", "describe": "/describe", "example": ""}
+"""Ways to begin, and where each leads after the assessment is made."""
+
+PLANS: dict[PlanId, str] = {
+    "sft": "SFT",
+    "grpo": "GRPO",
+    "sft_then_grpo": "SFT, then GRPO",
+    "reward_model_then_grpo": "Reward model, then GRPO",
+    "not_yet": "Do not train yet",
+}
 
 
 # All of them
@@ -47,32 +64,33 @@ def _row(assessment: Assessment, rulebook: Rulebook) -> dict[str, object]:
 
 
 @router.get("/assessments/new")
-def new_page(request: Request, rulebook: RulebookDep, example: str = "") -> Response:
+def new_page(
+    request: Request, rulebook: RulebookDep, parts: PartsDep, example: str = "", start: str = ""
+) -> Response:
     known = {case.id for case in rulebook.examples}
-    return _new_form(
-        request, rulebook, {"name": "", "description": "", "example": example if example in known else ""}
-    )
+    values = {"example": example if example in known else ""}
+    if start in STARTS:
+        values["start"] = start
+    return _new_form(request, rulebook, parts.assistant, values)
 
 
 @router.post("/assessments/new")
-def new(request: Request, session: SessionDep, rulebook: RulebookDep, form: FormDep) -> Response:
+def new(
+    request: Request, session: SessionDep, rulebook: RulebookDep, parts: PartsDep, form: FormDep
+) -> Response:
     problems = _naming_problems(form)
-    example = next((case for case in rulebook.examples if case.id == form.get("example")), None)
+    start = form.get("start", "example")
+    wanted = form.get("example") if start == "example" else None
+    example = next((case for case in rulebook.examples if case.id == wanted), None)
     if problems:
-        return _new_form(request, rulebook, form, problems)
-    assessment = Assessment(
-        name=TypeAdapter(Name).validate_python(form["name"]),
-        description=form.get("description", "") or (example.description if example else ""),
-        rulebook_version=rulebook.version,
-        rulebook_checksum=rulebook.checksum,
-        answers=[],
-        milestones=[],
-    )
+        return _new_form(request, rulebook, parts.assistant, form, problems)
+    description = form.get("description", "") or (example.description if example else "")
+    assessment = begun(TypeAdapter(Name).validate_python(form["name"]), description, rulebook)
     session.add(assessment)
     for question, given in (example.answers if example else {}).items():
         answer(assessment, question, given)
     session.flush()
-    return RedirectResponse(f"/assessments/{assessment.id}", 303)
+    return RedirectResponse(f"/assessments/{assessment.id}{STARTS.get(start, '')}", 303)
 
 
 def _naming_problems(form: Mapping[str, str]) -> list[Problem]:
@@ -91,20 +109,32 @@ def _naming_problems(form: Mapping[str, str]) -> list[Problem]:
     return problems
 
 
+def _by_plan(rulebook: Rulebook) -> list[tuple[str, list[Example]]]:
+    """The worked examples under what each is advised, in the order of the rulebook."""
+    groups: dict[str, list[Example]] = {}
+    for case in rulebook.examples:
+        groups.setdefault(PLANS[case.plan], []).append(case)
+    return list(groups.items())
+
+
 def _new_form(
-    request: Request, rulebook: Rulebook, values: Mapping[str, str], problems: list[Problem] | None = None
+    request: Request,
+    rulebook: Rulebook,
+    assistant: Assistant,
+    values: Mapping[str, str],
+    problems: list[Problem] | None = None,
 ) -> Response:
-    options = [{"value": "", "text": "Nothing: answer every question yourself"}, {"or": True}]
-    options += [
-        {"value": case.id, "text": case.title, "hint": case.description} for case in rulebook.examples
-    ]
     values = {"name": "", "description": "", "example": ""} | dict(values)
+    values.setdefault("start", "example" if values["example"] else "blank")
     return render(
         request,
         "assessments_new.html",
         422 if problems else 200,
         values=values,
-        options=options,
+        total=len(asked(rulebook)),
+        most=len(deciding(rulebook)),
+        examples=_by_plan(rulebook),
+        assistant=assistant,
         problems=problems or [],
     )
 
@@ -113,7 +143,9 @@ def _new_form(
 
 
 @router.get("/assessments/{assessment_id}")
-def overview(request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep) -> Response:
+def overview(
+    request: Request, session: SessionDep, assessment: AssessmentDep, rulebook: ItsRulebookDep
+) -> Response:
     count = standing(assessment, rulebook)
     milestone = latest(assessment)
     met = {row.question for row in assessment.answers}
@@ -126,6 +158,9 @@ def overview(request: Request, assessment: AssessmentDep, rulebook: ItsRulebookD
         total=len(asked(rulebook)),
         tasks=_tasks(assessment, rulebook),
         next_question=pending,
+        standing=recommend(project(assessment, rulebook), rulebook),
+        questions=rulebook.questions,
+        proposed=len(waiting(session, assessment)),
         milestone=milestone,
         scenarios=[each for each in assessment.milestones if each.kind == "scenario"],
         changed=milestone is not None and bool(changed_since(assessment, milestone, rulebook)),

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from app.advisor.quick import deciding
 from app.web.advice_shown import scale, share, worked
 from app.web.assessing import asked
 from app.web.deps import RulebookDep, render
@@ -21,4 +22,5 @@ def landing(request: Request, rulebook: RulebookDep) -> Response:
         scale=scale(first.recommendation),
         factors=[(factor, share(factor.weight)) for factor in rulebook.factors],
         total=len(asked(rulebook)),
+        most=len(deciding(rulebook)),
     )
