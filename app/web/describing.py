@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Question
-from app.errors import AssistantAway, Conflict, InvalidInput, NotFound, Problem, TuningForkError
+from app.errors import AssistantAway, InvalidInput, NotFound, Problem, TuningForkError
 from app.models import Assessment, Proposal
 from app.strict_json import strict_loads
 from app.web import proposing
@@ -63,7 +63,7 @@ class Outcome:
 async def describe(parts: Parts, assessment_id: UUID, given: str | None) -> Outcome:
     """Asks between two transactions, never inside one; `given` None means the stored description."""
     if not parts.assistant.is_set_up:
-        raise Conflict(
+        raise AssistantAway(
             "No assistant endpoint is set up; the operator sets TUNING_FORK_WEB_ASSISTANT_URL and "
             "TUNING_FORK_WEB_ASSISTANT_MODEL."
         )

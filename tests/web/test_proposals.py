@@ -279,7 +279,7 @@ def test_without_an_endpoint_the_page_says_so_and_how_to_set_one_up(make_app):
     assert "No assistant endpoint is set up" in told
     assert "TUNING_FORK_WEB_ASSISTANT_URL" in told
     answer = browser.post(page, data={"description": "We sort letters."})
-    assert answer.status_code == 409
+    assert answer.status_code == 503
     assert "We sort letters." in answer.text
 
 

@@ -45,7 +45,7 @@ async def propose_answers(request: Request, assessment_id: UUID, parts: PartsDep
     typed = form.get("description", "")
     try:
         outcome = await describe(parts, assessment_id, typed)
-    except (AssistantAway, Conflict, InvalidInput) as error:
+    except (AssistantAway, InvalidInput) as error:
         return await run_in_threadpool(_again, request, parts, assessment_id, typed, error)
     dropped = sum(outcome.dropped.values())
     address = f"/assessments/{assessment_id}/proposals?agreeing={outcome.agreeing}&dropped={dropped}"
@@ -57,7 +57,7 @@ def _again(
     parts: PartsDep,
     assessment_id: UUID,
     typed: str,
-    error: AssistantAway | Conflict | InvalidInput,
+    error: AssistantAway | InvalidInput,
 ) -> Response:
     """The page with all that was typed, and why nothing came of it."""
     with parts.database.reading() as session:
