@@ -58,6 +58,7 @@ ADDRESSES = {
     "grade": ("POST", "/api/v1/grade"),
     "answer": ("PUT", "/api/v1/assessments/{assessment}/answers/O1"),
     "changes": ("PATCH", "/api/v1/assessments/{assessment}"),
+    "describe": ("POST", "/api/v1/assessments/{assessment}/describe"),
 }
 
 
