@@ -8,6 +8,7 @@ TuningForkError                 500
 ├── NotFound                    404
 ├── NotAllowed                  405
 ├── Conflict                    409
+│   └── RulebookGone            409   an assessment whose rulebook cannot be read any more
 ├── Gone                        410
 ├── Outdated                    412
 ├── TooLarge                    413
@@ -16,7 +17,7 @@ TuningForkError                 500
 ├── WorkerAway                  503
 ├── AssistantAway               503
 ├── Unavailable                 503
-└── BrokenRulebook              500   at start-up only
+└── BrokenRulebook              500   at start-up only; an upload is InvalidInput
 """
 
 from pydantic import BaseModel, ConfigDict
@@ -105,6 +106,15 @@ class Outdated(TuningForkError):
         self.present = present
         """What stands there now, as the API shows it."""
         self.etag = etag
+
+
+class RulebookGone(Conflict):
+    """The rulebook of this assessment cannot be read any more: upgrade it to go on."""
+
+    def __init__(self, sentence: str | None = None, problems: tuple[Problem, ...] = (), at: str = "") -> None:
+        super().__init__(sentence, problems)
+        self.at = at
+        """The page where it is upgraded."""
 
 
 class TooLarge(TuningForkError):

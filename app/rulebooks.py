@@ -1,15 +1,20 @@
 """The rulebooks in store: the one in force, and the earlier ones that assessments still stand on."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import event, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.advisor.difference import differences, level_of, numbers, risen
+from app.advisor.recommendation import EVERYTHING, recommend
 from app.advisor.rulebook import Rulebook
 from app.database import Database, now
-from app.errors import BrokenRulebook, Conflict
+from app.errors import BrokenRulebook, Conflict, InvalidInput, NotFound, Problem
 from app.models import Assessment, StoredRulebook
+
+log = logging.getLogger("tuning_fork.rulebooks")
 
 
 class Rulebooks:
@@ -23,8 +28,16 @@ class Rulebooks:
         if not known:
             _store(database, shipped, files)
         with database.reading() as session:
-            self.active = self.of(session, _in_force(session) or shipped.checksum)
+            self.active = self._readable(session, _in_force(session) or shipped.checksum)
         """What new assessments begin under, and what advice without an assessment is given by."""
+
+    def _readable(self, session: Session, checksum: str) -> Rulebook:
+        """The shipped one stands in for one that this version of the program cannot read any more."""
+        try:
+            return self.of(session, checksum)
+        except Conflict as error:
+            log.warning("%s The shipped rulebook %s stands in.", error.sentence, self.shipped.version)
+            return self.shipped
 
     def of(self, session: Session, checksum: str) -> Rulebook:
         """Raises Conflict where this version of the program cannot read that rulebook any more."""
@@ -32,24 +45,128 @@ class Rulebooks:
             self._parsed[checksum] = _parsed(session, checksum)
         return self._parsed[checksum]
 
+    def add(
+        self, session: Session, rulebook: Rulebook, files: Mapping[str, str], note: str
+    ) -> StoredRulebook:
+        """As a draft. Raises InvalidInput where its version is taken, or too low for what it changes."""
+        stored = session.get(StoredRulebook, rulebook.checksum)
+        if stored is not None:
+            raise Conflict(f"Exactly these files are in store already, as rulebook {stored.version}.")
+        based_on = session.get_one(StoredRulebook, self.active.checksum)
+        _check_version(rulebook, files, based_on, session.scalars(select(StoredRulebook.version)).all())
+        stored = StoredRulebook(
+            checksum=rulebook.checksum,
+            version=rulebook.version,
+            files=dict(files),
+            shipped=False,
+            note=note,
+            published_at=None,
+        )
+        session.add(stored)
+        session.flush()
+        self._parsed[rulebook.checksum] = rulebook
+        return stored
+
     def publish(self, session: Session, stored: StoredRulebook) -> Rulebook:
-        """Puts it in force for what begins from now on; raises Conflict where it cannot be read."""
+        """Puts it in force, once this is committed, for what begins from then on; the older ones stay.
+
+        Raises Conflict where it cannot be read.
+        """
         rulebook = self.of(session, stored.checksum)
         stored.published_at = now()
-        self.active = rulebook
+
+        @event.listens_for(session, "after_commit", once=True)
+        def put_in_force(_: Session) -> None:
+            self.active = rulebook
+
         return rulebook
+
+    def delete(self, session: Session, stored: StoredRulebook) -> None:
+        """Raises Conflict for all but drafts that nothing stands on."""
+        if stored.shipped:
+            raise Conflict("This rulebook comes with the program and cannot be deleted.")
+        if stored.published_at is not None or standing_on(session, stored.checksum):
+            raise Conflict("This rulebook was published: what was decided under it needs it, so it stays.")
+        session.delete(stored)
+        self._parsed.pop(stored.checksum, None)
+
+
+def find(session: Session, checksum: str) -> StoredRulebook:
+    stored = session.get(StoredRulebook, checksum)
+    if stored is None:
+        raise NotFound("There is no rulebook with this checksum: it may have been a draft that was deleted.")
+    return stored
+
+
+def standing_on(session: Session, checksum: str) -> int:
+    """How many assessments."""
+    return session.scalar(select(func.count()).where(Assessment.rulebook_checksum == checksum)) or 0
+
+
+def read(files: Mapping[str, str]) -> Rulebook:
+    """An uploaded rulebook, tried out; raises InvalidInput naming every problem by file and key."""
+    try:
+        rulebook = Rulebook.parse(files)
+        _try(rulebook)
+    except BrokenRulebook as error:
+        problems = error.problems or (Problem(where="", what=error.sentence),)
+        raise InvalidInput("This rulebook cannot be used; nothing was stored.", problems) from error
+    return rulebook
+
+
+def _try(rulebook: Rulebook) -> None:
+    """Every answer by itself and every example: what cannot be advised on must not wait for a user."""
+    projects = [
+        {question.id: choice.id}
+        for question in rulebook.questions.values()
+        if question.kind == "choice"
+        for choice in question.choices
+    ]
+    for answers in [{}, *projects, *(dict(example.answers) for example in rulebook.examples)]:
+        try:
+            recommend(rulebook.read({"answers": answers}), rulebook)
+        except (ArithmeticError, LookupError, TypeError, ValueError, StopIteration) as error:
+            raise BrokenRulebook(f"With the answers {answers} nothing can be advised: {error!r}.") from error
+    recommend(rulebook.read({"answers": {}}), rulebook, include=EVERYTHING)
+
+
+def _check_version(
+    rulebook: Rulebook, files: Mapping[str, str], based_on: StoredRulebook, taken: Sequence[str]
+) -> None:
+    level = level_of(differences(based_on.files, files))
+    least = risen(based_on.version, level)
+    if numbers(rulebook.version) >= numbers(least) and rulebook.version not in taken:
+        return
+    free = least
+    while free in taken:
+        free = risen(free, "patch")
+    problem = (
+        f"{rulebook.version} is taken" if rulebook.version in taken else f"{rulebook.version} is too low"
+    )
+    what = f"{problem}: {WHY[level]} {based_on.version}, in force now, so the version must be {free} or more"
+    raise InvalidInput(
+        f"The version of this rulebook must be {free} or higher; nothing was stored.",
+        (Problem(where="decision.toml: version", what=what),),
+    )
+
+
+WHY = {
+    "major": "questions or answers are gone or renamed since",
+    "minor": "effects, gates or questions differ from those of",
+    "patch": "only words differ from those of",
+}
+"""Why the version must rise so far; the version it is measured against follows."""
 
 
 def _parsed(session: Session, checksum: str) -> Rulebook:
     stored = session.get(StoredRulebook, checksum)
     if stored is None:
-        raise Conflict("The rulebook this was answered under is not in store any more: upgrade to go on.")
+        raise Conflict("The rulebook this was answered under is not in store any more.")
     try:
         return Rulebook.parse(stored.files)
     except BrokenRulebook as error:
         raise Conflict(
-            f"Rulebook {stored.version}, under which this was answered, cannot be read by this version "
-            f"of Tuning Fork ({error.sentence}): upgrade to go on."
+            f"Rulebook {stored.version} cannot be read by this version of Tuning Fork ({error.sentence})."
         ) from error
 
 

@@ -42,6 +42,13 @@ class WebSettings(BaseSettings):
     )
     max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest request body, uploads apart.")
     max_upload_bytes: int = Field(200_000_000, ge=1024, description="Largest dataset upload.")
+    max_rulebook_bytes: int = Field(
+        1_000_000, ge=1024, description="Largest rulebook to upload: all its files together, unpacked."
+    )
+    max_rulebook_files: int = Field(40, ge=1, description="Most files of a rulebook to upload.")
+    compared_assessments: int = Field(
+        500, ge=1, description="Assessments for which two rulebooks are compared, the last changed first."
+    )
     session_idle_hours: float = Field(
         12, gt=0, description="A browser session ends after so many hours without a request."
     )

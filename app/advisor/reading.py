@@ -64,7 +64,7 @@ def documents_of(texts: Mapping[str, str]) -> Documents:
             problems.append(Problem(where=name, what="the file is missing"))
             continue
         try:
-            documents[name] = _ready(name, loads(texts[name]))
+            documents[name] = ready(name, loads(texts[name]))
         except RecursionError:
             problems.append(Problem(where=name, what="not readable as TOML: nested too deeply"))
         except ValueError as error:
@@ -73,7 +73,8 @@ def documents_of(texts: Mapping[str, str]) -> Documents:
     return documents
 
 
-def _ready(name: str, document: dict[str, Any]) -> dict[str, Any]:
+def ready(name: str, document: dict[str, Any]) -> dict[str, Any]:
+    """The TOML of a file in the shape its kind is read from."""
     if name == "evidence.toml":
         document = {
             key: {**entry, "id": key} if isinstance(entry, dict) else entry for key, entry in document.items()

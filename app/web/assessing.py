@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.advisor.answers import Project
+from app.advisor.difference import LeftOpen, carried
 from app.advisor.recommendation import EVERYTHING, recommend
 from app.advisor.rulebook import Rulebook
 from app.advisor.vocabulary import Factor, Question
@@ -131,11 +132,12 @@ def project(assessment: Assessment, rulebook: Rulebook) -> Project:
     )
 
 
-def freeze(session: Session, assessment: Assessment, rulebook: Rulebook) -> Milestone:
+def freeze(session: Session, assessment: Assessment, rulebook: Rulebook, label: str = "") -> Milestone:
     """A recommendation that later changes of answers or rules never move."""
     milestone = _frozen(
         assessment, rulebook, answers(assessment), assessment.weights, assessment.measurements
     )
+    milestone.label = label
     session.flush()
     return milestone
 
@@ -244,6 +246,39 @@ def changed_since(assessment: Assessment, milestone: Milestone, rulebook: Rulebo
     if rulebook.checksum != milestone.rulebook_checksum:
         changed.append("the rulebook itself")
     return changed
+
+
+def told(assessment: Assessment) -> dict[str, Any]:
+    """Answers, weights and measurements in their JSON form, which every rulebook reads its own way."""
+    return {
+        "answers": answers(assessment),
+        "weights": assessment.weights or None,
+        "measurements": assessment.measurements,
+    }
+
+
+def upgrade(
+    session: Session, assessment: Assessment, before: Rulebook | None, after: Rulebook
+) -> tuple[LeftOpen, ...]:
+    """Freezes what stands, then moves to `after`; answers that it does not know are left open.
+
+    `before` is None where it cannot be read any more: the frozen milestones then are what is left of it.
+    """
+    if before is not None:
+        newest = latest(assessment)
+        if newest is None or changed_since(assessment, newest, before):
+            freeze(session, assessment, before, f"Before rulebook {after.version}")
+    kept, left_open = carried(told(assessment), after, before)
+    why = f"Rulebook {assessment.rulebook_version} to {after.version}"
+    for row in [row for row in assessment.answers if row.question not in kept["answers"]]:
+        _remember(assessment, row.question, row.answer, None, why)
+        assessment.answers.remove(row)
+    change(assessment, "weights", kept["weights"] or {}, why)
+    change(assessment, "measurements", kept["measurements"], why)
+    _remember(assessment, "rulebook", assessment.rulebook_version, after.version, "")
+    assessment.rulebook_version, assessment.rulebook_checksum = after.version, after.checksum
+    session.flush()
+    return left_open
 
 
 def frozen(milestone: Milestone, rulebook: Rulebook) -> Project:

@@ -14,7 +14,7 @@ from app import __version__, runs
 from app.advisor.rulebook import Rulebook
 from app.assistant import Assistant
 from app.database import Database
-from app.errors import NotFound
+from app.errors import Conflict, NotFound, RulebookGone
 from app.models import Assessment, Dataset, Run
 from app.rulebooks import Rulebooks
 from app.settings import WebSettings
@@ -121,7 +121,25 @@ LookedAtDep = Annotated[Assessment, Depends(looked_at)]
 
 
 def its_rulebook(assessment: AssessmentDep, session: SessionDep, parts: PartsDep) -> Rulebook:
-    return parts.rulebooks.of(session, assessment.rulebook_checksum)
+    try:
+        return parts.rulebooks.of(session, assessment.rulebook_checksum)
+    except Conflict as error:
+        raise RulebookGone(
+            f"{error.sentence} What was recommended stays; upgrade the assessment to go on with it.",
+            at=f"/assessments/{assessment.id}/upgrade",
+        ) from error
+
+
+def its_readable_rulebook(assessment: AssessmentDep, session: SessionDep, parts: PartsDep) -> Rulebook | None:
+    return readable(parts.rulebooks, session, assessment.rulebook_checksum)
+
+
+def readable(rulebooks: Rulebooks, session: Session, checksum: str) -> Rulebook | None:
+    """None where this version of the program cannot read it."""
+    try:
+        return rulebooks.of(session, checksum)
+    except Conflict:
+        return None
 
 
 def dataset(dataset_id: UUID, session: SessionDep) -> Dataset:
@@ -143,6 +161,8 @@ def run(run_id: UUID, request: Request, sweep: SweepDep, session: SessionDep) ->
 
 ItsRulebookDep = Annotated[Rulebook, Depends(its_rulebook)]
 """That of the assessment in the address, which may be older than the one in force."""
+ItsReadableRulebookDep = Annotated[Rulebook | None, Depends(its_readable_rulebook)]
+"""The same, or None where this version of the program cannot read it any more."""
 DatasetDep = Annotated[Dataset, Depends(dataset)]
 RunDep = Annotated[Run, Depends(run)]
 
@@ -152,6 +172,7 @@ def render(request: Request, name: str, status_code: int = 200, **context: objec
     always = {
         "version": __version__,
         "rulebook_version": parts.rulebook.version,
+        "rulebook_checksum": parts.rulebook.checksum,
         "worker_away": parts.sweep.worker_away is not None,
         "signed_in": request.state.principal is not None,
     }

@@ -76,6 +76,9 @@ class Guard:
         self._limits = {
             ("POST", "/api/v1/datasets"): settings.max_upload_bytes,
             ("POST", "/datasets"): settings.max_upload_bytes + FORM_OVERHEAD,
+            ("POST", "/rulebooks/new"): settings.max_rulebook_bytes + FORM_OVERHEAD,
+            # In JSON line breaks and quotation marks take two bytes.
+            ("POST", "/api/v1/rulebooks"): 2 * settings.max_rulebook_bytes + FORM_OVERHEAD,
         }
         self._public = PUBLIC if settings.public_recommendations else PUBLIC - {("POST", RECOMMENDATIONS)}
 

@@ -17,6 +17,7 @@ from app.errors import (
     NotFound,
     Outdated,
     RateLimited,
+    RulebookGone,
     TooLarge,
     TuningForkError,
     Unavailable,
@@ -85,6 +86,7 @@ def _page(request: Request, said: TuningForkError) -> Response:
             status=said.status,
             sentence=said.sentence,
             problems=said.problems,
+            upgrade_at=said.at if isinstance(said, RulebookGone) else "",
             request_id=request_id(request),
         )
     except TemplateNotFound:

@@ -10,6 +10,7 @@ from app.web.api import (
     proposals,
     questionnaire,
     recommendations,
+    rulebooks,
     runs,
     shares,
     whatif,
@@ -25,6 +26,7 @@ ROUTERS = [
     shares.router,
     compare.router,
     whatif.router,
+    rulebooks.router,
     runs.router,
     worker.router,
 ]

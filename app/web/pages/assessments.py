@@ -19,7 +19,7 @@ from app.models import Assessment, Run
 from app.protocol import Name
 from app.web.answer_form import FormDep
 from app.web.assessing import answer, asked, begun, changed_since, latest, project, standing
-from app.web.deps import AssessmentDep, ItsRulebookDep, PartsDep, RulebookDep, SessionDep, render
+from app.web.deps import AssessmentDep, ItsReadableRulebookDep, PartsDep, RulebookDep, SessionDep, render
 from app.web.proposing import waiting
 from app.web.records import review_due
 
@@ -144,8 +144,10 @@ def _new_form(
 
 @router.get("/assessments/{assessment_id}")
 def overview(
-    request: Request, session: SessionDep, assessment: AssessmentDep, rulebook: ItsRulebookDep
+    request: Request, session: SessionDep, assessment: AssessmentDep, rulebook: ItsReadableRulebookDep
 ) -> Response:
+    if rulebook is None:
+        return render(request, "assessments_outdated.html", assessment=assessment)
     count = standing(assessment, rulebook)
     milestone = latest(assessment)
     met = {row.question for row in assessment.answers}

@@ -1,9 +1,14 @@
 """Pages of what the answers led to: the frozen recommendation."""
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse
 
 from app.advisor.record import cut, with_gates_named
+from app.advisor.vocabulary import Evidence
+from app.models import Milestone
 from app.web.advice_shown import (
     first_of_all,
     grouped,
@@ -14,7 +19,16 @@ from app.web.advice_shown import (
 )
 from app.web.answer_form import BLANK, unwrapped
 from app.web.assessing import changed_since, freeze, latest, numbered
-from app.web.deps import AssessmentDep, ItsRulebookDep, PartsDep, SessionDep, render
+from app.web.deps import (
+    AssessmentDep,
+    ItsReadableRulebookDep,
+    ItsRulebookDep,
+    Parts,
+    PartsDep,
+    SessionDep,
+    readable,
+    render,
+)
 
 router = APIRouter()
 
@@ -33,7 +47,7 @@ def result(
     assessment: AssessmentDep,
     session: SessionDep,
     parts: PartsDep,
-    rulebook: ItsRulebookDep,
+    rulebook: ItsReadableRulebookDep,
     number: int | None = None,
 ) -> Response:
     milestone = numbered(assessment, number)
@@ -53,8 +67,8 @@ def result(
         milestone=milestone,
         milestones=assessment.decisions,
         current=current,
-        changed=changed_since(assessment, milestone, rulebook) if current else [],
-        sources=parts.rulebooks.of(session, milestone.rulebook_checksum).evidence,
+        changed=changed_since(assessment, milestone, rulebook) if current and rulebook else [],
+        sources=_sources(parts, session, milestone),
         scale=scale(r),
         first=first_of_all(r),
         noted={question: BLANK | unwrapped(given) for question, given in milestone.answers.items()},
@@ -68,3 +82,9 @@ def result(
         overall=share(overall),
         warnings=[gate for gate in r.gates if gate.state == "holds" and gate.effect == "warn"],
     )
+
+
+def _sources(parts: Parts, session: Session, milestone: Milestone) -> Mapping[str, Evidence]:
+    """None where its rulebook cannot be read any more: then sources go by their names alone."""
+    rulebook = readable(parts.rulebooks, session, milestone.rulebook_checksum)
+    return rulebook.evidence if rulebook else {}
