@@ -19,8 +19,8 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from app import __version__
+from app.advisor import figures
 from app.advisor.rulebook import Rulebook
-from app.advisor.tables import FILES, Tables
 from app.assistant import Assistant
 from app.database import Database
 from app.errors import InvalidInput, TuningForkError
@@ -79,7 +79,8 @@ def check_access(settings: WebSettings) -> None:
 
 
 def rulebook_files() -> dict[str, str]:
-    files = sorted((APP / "advisor" / "rulebook").glob("*.toml"))
+    """Rules and tables as they are shipped, by file name."""
+    files = sorted((APP / "advisor").glob("*/*.toml"))
     return {file.name: file.read_text(encoding="utf-8") for file in files}
 
 
@@ -87,13 +88,6 @@ def rulebook_files() -> dict[str, str]:
 def read_rulebook() -> Rulebook:
     """Part of the program: read and checked once a process."""
     return Rulebook.parse(rulebook_files())
-
-
-@cache
-def read_tables() -> Tables:
-    """Models, GPUs and constants of the estimates: part of the program too."""
-    folder = APP / "advisor" / "tables"
-    return Tables.parse({name: (folder / name).read_text(encoding="utf-8") for name in FILES})
 
 
 def worker_token(settings: WebSettings) -> str:
@@ -117,6 +111,7 @@ def _parts(settings: WebSettings, worker_transport: httpx.BaseTransport | None) 
     templates = Environment(
         loader=FileSystemLoader(ROOT / "templates"), autoescape=True, undefined=StrictUndefined
     )
+    templates.globals["figures"] = figures
     return Parts(
         settings=settings,
         database=database,

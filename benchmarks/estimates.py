@@ -39,7 +39,7 @@ from app.advisor.memory import (
 )
 from app.advisor.tables import Gpu, Model, Stack, Tables
 from app.advisor.throughput import Machine, busy_seconds, grpo_step, tokens_per_second, training_token_seconds
-from app.main import read_tables
+from app.main import read_rulebook
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]
@@ -301,8 +301,8 @@ def grpo_time(row: Row, tables: Tables) -> Compared:
         return trainer_only(row, tables, machine, model)
     trainers, generators = sides(row)
     rollouts = rollouts_of(row, generators)
-    setup = setup_for({**row, "n_gpus": trainers}, tables, stack, 1024).model_copy(
-        update={"micro_batch": sequences_at_once(row, rollouts), "length": rollouts.prompt + rollouts.typical}
+    setup = setup_for({**row, "n_gpus": trainers}, tables, stack, 1024)._replace(
+        micro_batch=sequences_at_once(row, rollouts), length=rollouts.prompt + rollouts.typical
     )
     tokens = rollouts.sequences * setup.length
     naive = 8 * model.parameters * tokens / (NAIVE_PEAK * machine.gpu.flops * (trainers + generators))
@@ -348,6 +348,7 @@ def rollouts_of(row: Row, generators: int) -> Rollouts:
         mean=mean,
         longest=longest,
         generators=generators or None,
+        asynchronous=bool(generators),
         # Asynchronous loops take the log-probabilities that come with the answers.
         passes=0 if generators else 1,
         sync_every=4 if generators else 1,
@@ -426,8 +427,8 @@ def edge_verdict(row: Row, tables: Tables, sequences: int) -> Verdict:
         sleep=True,
     )
     stack = tables.constants.stacks["rl_fsdp"]
-    setup = setup_for(row, tables, stack, rollouts.prompt + rollouts.longest).model_copy(
-        update={"offloaded": True, "micro_batch": sequences}
+    setup = setup_for(row, tables, stack, rollouts.prompt + rollouts.longest)._replace(
+        offloaded=True, micro_batch=sequences
     )
     parts = grpo_parts(tables.constants, model, setup, rollouts, gpu.usable_gib * GIB)
     return verdict(parts.peak(tables.constants.memory), gpu)
@@ -577,7 +578,7 @@ def main() -> None:
     arguments.add_argument("--measurements", type=Path, default=HERE / "measurements.json")
     arguments.add_argument("--rows", action="store_true", help="print every compared row")
     chosen = arguments.parse_args()
-    rows, tables = json.loads(chosen.measurements.read_text(encoding="utf-8"))["rows"], read_tables()
+    rows, tables = json.loads(chosen.measurements.read_text(encoding="utf-8"))["rows"], read_rulebook().tables
     memories, no_memory = gather(rows, tables, memory)
     times, no_time = gather(rows, tables, sft_time)
     steps, no_step = gather(rows, tables, grpo_time)

@@ -1,6 +1,9 @@
 """The words of a recommendation: what is told to people, pages and programs."""
 
-from typing import Any, Literal, TypeVar
+from json import dumps
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import BeforeValidator
 
 from app.protocol import Message
 
@@ -9,6 +12,11 @@ Basis = Literal["told", "inspected", "probed", "piloted"]
 AnswerState = Literal["answered", "unknown", "not_applicable"]
 
 TrainingMethod = Literal["sft", "grpo"]
+METHODS: tuple[TrainingMethod, ...] = get_args(TrainingMethod)
+Tuning = Literal["full", "lora", "qlora"]
+TUNINGS: tuple[Tuning, ...] = get_args(Tuning)
+Verdict = Literal["fits", "tight", "no"]
+"""Of a configuration on a GPU: up to 80 % of what it offers, up to 95 %, above."""
 Band = Literal["strong", "moderate", "too_close", "only_runnable"]
 Rung = Literal["told", "inspected", "probed", "launch"]
 Effect = Literal["block", "defer", "warn", "block_launch"]
@@ -208,26 +216,142 @@ class Alternative(Message):
 
 class Cost(Message):
     ratio: float
-    """GPU time of GRPO over that of SFT, per row."""
+    """GPU time of GRPO over that of SFT, per row of data."""
+    per_token: float | None = None
+    """The same per trained token."""
     sentence: str
     formula: str
     assumptions: tuple[str, ...]
 
 
-class MemoryNeed(Message):
+class Range(Message):
+    """A figure and how far off it may be: about eight in ten fall within."""
+
+    low: float
+    typical: float
+    high: float
+
+    def times(self, factor: float) -> "Range":
+        return Range(low=self.low * factor, typical=self.typical * factor, high=self.high * factor)
+
+
+PartOfMemory = Literal[
+    "weights", "lora", "optimizer", "gradients", "activations", "logits", "extras", "generator", "overhead"
+]
+
+
+class MemoryPart(Message):
+    id: PartOfMemory
+    title: str
+    gib: float
+
+
+class Configuration(Message):
+    """One way to train on the GPUs that there are, and whether it fits each of them."""
+
     method: TrainingMethod
-    tuning: Literal["full", "lora", "qlora"]
-    needed_gb: float
-    fits: bool | None
-    """None while the hardware is unknown."""
+    tuning: Tuning
+    verdict: Verdict
+    peak_gib: Range
+    """On each GPU, as the card shows it."""
+    usable_gib: float
+    share: float
+    """Of what a GPU offers, at the typical peak."""
+    parts: tuple[MemoryPart, ...]
+    """They add up to the typical peak. What is not alive at the peak is left out."""
+    binding: PartOfMemory
+    """The largest part."""
+    micro_batch: int
+    """Sequences at once on a GPU that the verdict is about."""
+    sharding: Literal["none", "zero2", "zero3"]
+    sentence: str
+    settings: tuple[str, ...]
+    """What was changed from the usual settings to make it fit."""
+    remedies: tuple[str, ...]
+    """What would make it fit better, nearest first."""
+
+
+PartOfStep = Literal["rollouts", "scoring", "log_probabilities", "update", "hand_over"]
+
+
+class StepPart(Message):
+    id: PartOfStep
+    title: str
+    about: str
+    seconds: float
+    share: float
+
+
+class RunEstimate(Message):
+    """A whole training run with one method."""
+
+    method: TrainingMethod
+    tuning: Tuning
+    fits: bool
+    tokens_per_second: Range
+    """Trained tokens of all GPUs together, padding not counted."""
+    gpus: int
+    hours: Range
+    gpu_hours: Range
+    dollars: Range | None
+    """None where no price is known."""
+    sentence: str
+
+
+class Ratio(Message):
+    """GRPO over SFT by one of three definitions, which must not be mixed up."""
+
+    id: Literal["per_token", "per_prompt", "per_project"]
+    title: str
+    value: Range
+    definition: str
+
+
+class Lever(Message):
+    """A change to the GRPO loop, and what is left of a step after it."""
+
+    id: Literal["vllm", "half_length", "half_group", "no_checkpointing", "larger_micro_batch"]
+    sentence: str
+    share: float
 
 
 class Estimate(Message):
-    available_gb: float | None
-    memory: tuple[MemoryNeed, ...]
-    sft_gpu_hours: float | None
-    grpo_gpu_hours: float | None
+    """Memory, hours and money of both methods on one project. Figures have two significant digits."""
+
+    model: str
+    parameters_b: float
+    gpu: str
+    gpus: int
+    usable_gib: float
+    """What PyTorch can allocate on one GPU."""
+    configurations: tuple[Configuration, ...]
+    """Both methods with every tuning."""
+    sft: RunEstimate
+    grpo: RunEstimate
+    step: tuple[StepPart, ...]
+    """One GRPO step."""
+    step_seconds: Range
+    sft_seconds: float
+    """SFT on as many tokens as one GRPO step trains."""
+    trained_tokens: int
+    """Of that step."""
+    ratios: tuple[Ratio, ...]
+    levers: tuple[Lever, ...]
+    own_price: bool
+    priced: str | None
+    """When the table's price was noted; None where there is none, or the user has their own."""
+    summary: tuple[str, ...]
+    """What a director needs, in sentences."""
     assumptions: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def _of_this_shape(estimate: Any) -> Any:
+    """Recommendations frozen before estimates had ranges are still read, without theirs."""
+    if not isinstance(estimate, dict):
+        return estimate
+    # By way of JSON again, whose strict reading takes arrays for tuples.
+    return Estimate.model_validate_json(dumps(estimate)) if "configurations" in estimate else None
 
 
 class Coverage(Message):
@@ -266,7 +390,7 @@ class Recommendation(Message):
     flips: tuple[Flip, ...] | None = None
     """None unless asked for."""
     robustness: Robustness | None = None
-    estimate: Estimate | None = None
+    estimate: Annotated[Estimate | None, BeforeValidator(_of_this_shape)] = None
     # Last, because they are mostly the rulebook's own words, rendered at start-up.
     rulebook: RulebookStamp
     plan: Plan

@@ -2,9 +2,17 @@
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import (
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from app.advisor.advice import AnswerState, Basis
@@ -19,31 +27,130 @@ Note = Annotated[str, StringConstraints(max_length=2000)]
 Link = Annotated[str, StringConstraints(pattern=r"^https?://[^\s<>\"]{1,2000}$")]
 
 
+Tokens = Annotated[int, Field(ge=1, le=1_000_000)]
+Size = Annotated[int, Field(ge=1, le=10_000_000)]
+Dollars = Annotated[float, Field(ge=0, le=100_000)]
+TableName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+
+
+class PriceRange(Message):
+    """US dollars for one hour of one GPU."""
+
+    low: Dollars
+    typical: Dollars
+    high: Dollars
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.low <= self.typical <= self.high:
+            raise ValueError("low, typical and high must be in this order")
+        return self
+
+
+class ModelConfig(Message):
+    """The part of a model's config.json that memory and arithmetic follow from; the rest is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    num_hidden_layers: Size
+    hidden_size: Size
+    num_attention_heads: Size
+    num_key_value_heads: Size | None = None
+    """As many as attention heads where left out."""
+    head_dim: Size | None = None
+    """hidden_size over attention heads where left out."""
+    intermediate_size: Size
+    vocab_size: Size
+    tie_word_embeddings: bool = False
+    num_experts: Annotated[int, Field(ge=0)] | None = None
+    num_local_experts: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, given: Any) -> Any:
+        """Models that also see keep what belongs to text in a part of its own."""
+        text = given.get("text_config") if isinstance(given, dict) else None
+        return text if isinstance(text, dict) else given
+
+    @model_validator(mode="after")
+    def _is_dense(self) -> Self:
+        if (self.num_experts or 0) > 1 or (self.num_local_experts or 0) > 1:
+            raise ValueError(
+                "a mixture of experts is not estimated; leave config out and give parameters_b, "
+                "which then counts as a dense model of that size"
+            )
+        return self
+
+
 class Hardware(Message):
     """Answer to C1: the model to train and the GPUs to train it on."""
 
-    parameters_b: Annotated[float, Field(gt=0, le=5000)]
-    """Billions of parameters."""
+    model: TableName | None = None
+    """A model of the table, such as Qwen2.5-7B."""
+    config: ModelConfig | None = None
+    """For a model that the table lacks."""
+    parameters_b: Annotated[float, Field(gt=0, le=5000)] | None = Field(default=None, validate_default=True)
+    """Billions of parameters; enough where neither model nor config is given."""
     gpus: Annotated[int, Field(ge=0, le=4096)]
     """0 means training on the CPU."""
+    gpu: TableName | None = None
+    """A GPU of the table, such as H100 SXM."""
     gpu_memory_gb: Annotated[float, Field(gt=0, le=1024)] = 80.0
-    """Memory of one GPU."""
+    """Memory of one GPU, where its name is not given."""
+    gpu_price: Dollars | PriceRange | None = None
+    """US dollars for one hour of one GPU; without it the table's."""
     tuning: Literal["any", "full", "lora", "qlora"] = "any"
+    sharding: Literal["auto", "none", "zero2", "zero3"] = "auto"
+    """How several GPUs share the model; auto shards (ZeRO-3, FSDP) only what one GPU cannot hold."""
+    stack: TableName = "trl"
+    """The training stack, by its name in the table."""
+    rollout_engine: Literal["vllm_colocate", "vllm_server", "hf_generate"] = "vllm_colocate"
+
+    @field_validator("parameters_b")
+    @classmethod
+    def _names_a_model(cls, size: float | None, info: ValidationInfo) -> float | None:
+        if size is None and info.data.get("model", "") is None and info.data.get("config", "") is None:
+            raise ValueError("say how large the model is: parameters_b, or model, or config")
+        return size
 
 
-class Budget(Message):
+class Workload(Message):
+    """What there is to train on, as far as it is known."""
+
+    prompt_tokens: Tokens | None = None
+    tokens_per_demonstration: Tokens | None = None
+    """Typical length of an ideal answer."""
+    tokens_per_rollout: Tokens | None = None
+    """Typical length of a sampled answer with its thinking."""
+    longest_rollout: Tokens | None = None
+    """The limit at which an answer is cut off."""
+    completions_per_prompt: Annotated[int, Field(ge=2, le=256)] | None = None
+    prompts_per_step: Annotated[int, Field(ge=1, le=4096)] | None = None
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Of GRPO."""
+    demonstrations: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    epochs: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Of SFT."""
+    rollout_share: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of a GRPO step spent sampling, where it was measured."""
+
+    @model_validator(mode="after")
+    def _ends_after_its_mean(self) -> Self:
+        if (
+            self.tokens_per_rollout
+            and self.longest_rollout
+            and self.longest_rollout < self.tokens_per_rollout
+        ):
+            raise ValueError("longest_rollout must be at least tokens_per_rollout")
+        return self
+
+
+class Budget(Workload):
     """Answer to C2: what the training may cost in GPU time."""
 
     gpu_hours: Annotated[float, Field(ge=0, le=10_000_000)]
     days: Annotated[float, Field(gt=0, le=3650)] | None = None
     """Until the model is needed."""
-    tokens_per_demonstration: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Typical length of an ideal answer."""
-    tokens_per_rollout: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Typical length of a sampled answer with its thinking."""
-    completions_per_prompt: Annotated[int, Field(ge=2, le=256)] | None = None
-    rollout_share: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Share of a GRPO step spent sampling, where it was measured."""
 
 
 Quantity = Hardware | Budget

@@ -6,8 +6,8 @@ from itertools import product
 from operator import and_, or_
 
 from app.advisor.advice import PlanId, TrainingMethod
+from app.advisor.comparison import DERIVED
 from app.advisor.conditions import keys_of
-from app.advisor.estimate import DERIVED
 from app.advisor.gates import NOT_YET
 from app.advisor.plan import NEITHER
 from app.advisor.recommendation import method_of, outcome_under

@@ -1,4 +1,4 @@
-"""What SFT and GRPO need and cost on the same project: memory, hours and money as ranges, and their ratio.
+"""What SFT and GRPO need and cost on the same job: what fits, hours and money as ranges, and their ratio.
 
 Units: bytes for memory, seconds for a step, hours of the wall clock, US dollars. Sources: the formulas of
 app.advisor.memory and app.advisor.throughput with tables/constants.toml; benchmarks/estimates.py says
@@ -6,287 +6,251 @@ how far off they are.
 Mixtures of experts, vision models, tensor and pipeline parallel training and FP8 are outside the formulas.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
 
-from app.advisor.advice import TrainingMethod
-from app.advisor.estimate import TUNINGS, Tuning
-from app.advisor.memory import (
-    GIB,
-    Parts,
-    Rollouts,
-    Setup,
-    Sharding,
-    Verdict,
-    grpo_parts,
-    setup_of,
-    training_parts,
-    verdict,
-)
-from app.advisor.tables import Gpu, Model, Price, Stack, Tables
-from app.advisor.throughput import (
-    GrpoStep,
-    Machine,
-    grpo_step,
-    micro_batch_seconds,
-    tokens_per_second,
-    update_seconds,
-)
+from app.advisor.advice import Range, TrainingMethod, Tuning, Verdict
+from app.advisor.job import Job
+from app.advisor.memory import GIB, Parts, generation_bytes, grpo_parts, training_parts, verdict
+from app.advisor.tables import Tables
+from app.advisor.throughput import GrpoStep, grpo_step, tokens_per_second, update_seconds
 
 LeverId = Literal["vllm", "half_length", "half_group", "no_checkpointing", "larger_micro_batch"]
 
 
-@dataclass(frozen=True)
-class Range:
-    """A figure and how far off it may be: about eight in ten fall within."""
-
-    low: float
-    typical: float
-    high: float
-
-    def times(self, factor: float) -> "Range":
-        return Range(self.low * factor, self.typical * factor, self.high * factor)
+# Memory
 
 
-@dataclass(frozen=True)
-class Project:
-    """One project's training, whichever method it takes."""
+class Fit(NamedTuple):
+    """A method with a tuning on a job, whose settings were changed where that makes it fit."""
 
-    model: Model
-    gpu: Gpu
-    gpus: int = 1
-    sharding: Sharding = "none"
-    stack: str = "trl"
-    price: Price | None = None
-    """Of one GPU for an hour, where the user has their own."""
-    micro_batch: int = 4
-    length: int = 1024
-    """Padded tokens of a demonstration with its prompt."""
-    accumulation: int = 1
-    checkpointing: bool = True
-    rank: int = 16
-    demonstrations: int = 1000
-    epochs: int = 2
-    rollouts: Rollouts = field(default_factory=Rollouts)
-    rollout_micro_batch: int = 8
-    steps: int = 300
-    first_try: bool = True
-    """A first GRPO project, some of whose runs fail."""
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """One way to train, and whether it fits the GPU."""
-
-    method: TrainingMethod
-    tuning: Tuning
+    job: Job
     parts: Parts
-    peak_gib: Range
-    """As the card shows it, on each GPU."""
+    peak: float
     verdict: Verdict
-    binding: str
-    """The largest part."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """A whole training run. No price for the GPU, no money."""
+def as_it_is(tables: Tables, job: Job, method: TrainingMethod, tuning: Tuning) -> Fit:
+    setup, constants = job.setup(method, tuning), tables.constants
+    if method == "sft":
+        parts = training_parts(constants, job.model, setup)
+    else:
+        parts = grpo_parts(constants, job.model, setup, job.rollouts, job.gpu.usable_gib * GIB)
+    peak = parts.peak(constants.memory)
+    if job.gpu is tables.cpu:
+        # Memory is no limit on a processor, which trains only tiny models; time is.
+        small = job.model.parameters <= 1.02e9 * constants.assumed.cpu_limit_b
+        return Fit(job, parts, peak, "fits" if small and tuning != "qlora" else "no")
+    return Fit(job, parts, peak, verdict(peak, job.gpu))
+
+
+def fitted(tables: Tables, job: Job, method: TrainingMethod, tuning: Tuning) -> Fit:
+    """With the usual settings if they fit, else with the changes that help, what costs least first."""
+    best = as_it_is(tables, _engine_spread(tables, job, tuning), method, tuning)
+    for changed in _changes_for_memory(method):
+        if best.verdict == "fits":
+            break
+        other = changed(best.job)
+        tried = best if other is best.job else as_it_is(tables, other, method, tuning)
+        if tried.peak < best.peak:
+            best = tried
+    return best
+
+
+def _engine_spread(tables: Tables, job: Job, tuning: Tuning) -> Job:
+    """Weights of the engine over as many GPUs as it takes for them to find room in its pool."""
+    rollouts, setup = job.rollouts, job.grpo_setup(tuning)
+    room = rollouts.utilization * job.gpu.usable_gib * GIB
+    while 2 * rollouts.tensor_parallel <= (rollouts.generators or job.learners):
+        if generation_bytes(tables.constants.memory, job.model, setup, rollouts) <= room:
+            break
+        rollouts = rollouts._replace(tensor_parallel=2 * rollouts.tensor_parallel)
+    return job if rollouts is job.rollouts else job._replace(rollouts=rollouts)
+
+
+def _changes_for_memory(method: TrainingMethod) -> tuple[Callable[[Job], Job], ...]:
+    if method == "sft":
+        return (_sharded, _fewer_demonstrations, _fewer_demonstrations, _checkpointed)
+    return (_sharded, _asleep, _fewer_answers, _fewer_answers, _fewer_answers, _checkpointed)
+
+
+def _sharded(job: Job) -> Job:
+    return job._replace(sharding="zero3") if job.may_shard else job
+
+
+def _asleep(job: Job) -> Job:
+    if job.rollouts.engine != "vllm_colocate":
+        return job
+    return job._replace(rollouts=job.rollouts._replace(sleep=True))
+
+
+def _fewer_demonstrations(job: Job) -> Job:
+    half = max(1, job.micro_batch // 2)
+    return job._replace(micro_batch=half, accumulation=job.accumulation * job.micro_batch // half)
+
+
+def _fewer_answers(job: Job) -> Job:
+    return job._replace(rollout_micro_batch=max(1, job.rollout_micro_batch // 2))
+
+
+def _checkpointed(job: Job) -> Job:
+    return job._replace(checkpointing=True)
+
+
+def best_tuning(
+    tables: Tables, job: Job, method: TrainingMethod, wanted: tuple[Tuning, ...]
+) -> tuple[Tuning, Fit] | None:
+    """The richest that fits with room to spare, else the richest that just fits."""
+    tight = None
+    for tuning in wanted:
+        found = fitted(tables, job, method, tuning)
+        if found.verdict == "fits":
+            return tuning, found
+        if found.verdict == "tight" and tight is None:
+            tight = tuning, found
+    return tight
+
+
+# Hours and money
+
+
+class Spent(NamedTuple):
+    """Of a whole training run. No price for the GPU, no money."""
 
     hours: Range
-    gpu_hours: Range
-    money: Range | None
-    tokens_per_second: float | None = None
-    step: GrpoStep | None = None
+    gpus: int
+    dollars: Range | None
+
+    @property
+    def gpu_hours(self) -> Range:
+        return self.hours.times(self.gpus)
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """GRPO over SFT, by three definitions that must not be mixed up."""
+def sft_tokens(job: Job) -> float:
+    """Useful tokens of a whole SFT run."""
+    return job.demonstrations * job.epochs * job.row_tokens
+
+
+def sft_rate(tables: Tables, job: Job, tuning: Tuning) -> float:
+    """Useful tokens a second of all GPUs together."""
+    return job.packed * tokens_per_second(job.machine(tables), job.model, job.sft_setup(tuning))
+
+
+def sft_cost(tables: Tables, job: Job, tuning: Tuning) -> Spent:
+    """hours = demonstrations x epochs x tokens / (tokens per second x 3600), and 15 % around it.
+
+    The band is that of an efficiency nobody measured here: 0.7 to 1.2 times the typical one.
+    """
+    constants = tables.constants.time
+    hours = (1 + constants.overhead) * sft_tokens(job) / sft_rate(tables, job, tuning) / 3600
+    slow, fast = hours / constants.slow_efficiency, hours / constants.fast_efficiency
+    return _spent(job, Range(low=fast, typical=hours, high=slow), job.gpus)
+
+
+def step_of(tables: Tables, job: Job, tuning: Tuning) -> GrpoStep:
+    return grpo_step(job.machine(tables), job.model, job.grpo_setup(tuning), job.rollouts)
+
+
+def step_factor(tables: Tables, job: Job) -> float:
+    """How far off a GRPO step may be: a factor of 2 before the lengths of answers are known, 1.25 after."""
+    constants = tables.constants.time
+    return constants.grpo_known_factor if job.lengths_known else constants.grpo_factor
+
+
+def grpo_cost(tables: Tables, job: Job, step: GrpoStep) -> Spent:
+    """hours = steps x seconds of a step / 3600, and 15 % around it."""
+    hours = (1 + tables.constants.time.overhead) * job.steps * step.seconds / 3600
+    factor = step_factor(tables, job)
+    return _spent(job, Range(low=hours / factor, typical=hours, high=hours * factor), job.paid)
+
+
+def _spent(job: Job, hours: Range, gpus: int) -> Spent:
+    """Few hours at a low price to many hours at a high one."""
+    price, spent = job.price, hours.times(gpus)
+    if price is None:
+        return Spent(hours, gpus, None)
+    dollars = Range(
+        low=spent.low * price.low, typical=spent.typical * price.typical, high=spent.high * price.high
+    )
+    return Spent(hours, gpus, dollars)
+
+
+# GRPO over SFT
+
+
+class Ratios(NamedTuple):
+    """GRPO over SFT by two definitions that must not be mixed up; a third compares whole runs."""
 
     per_token: float
     """GPU time per trained token."""
     per_prompt: float
     """GPU time per row of data: each prompt is answered many times."""
-    per_project: Range
-    """GPU hours of the whole run over those of the whole SFT run."""
 
 
-@dataclass(frozen=True)
-class Lever:
-    """A change to the GRPO loop, and what is left of a step after it."""
+def trained_tokens(job: Job) -> int:
+    """Of one GRPO step."""
+    return job.rollouts.sequences * (job.rollouts.prompt + job.rollouts.typical)
 
+
+def sft_seconds(tables: Tables, job: Job, tuning: Tuning, tokens: float) -> float:
+    """SFT on so many useful tokens."""
+    return tokens / sft_rate(tables, job, tuning)
+
+
+def ratios(tables: Tables, job: Job, short: Job, tuning: Tuning, step: GrpoStep) -> Ratios:
+    """R_tok = GPU seconds of a step / those of SFT on as many tokens; R_prompt = R_tok x G (p + c) / row.
+
+    `short` is the same job as SFT would run it.
+    """
+    sft = sft_seconds(tables, short, tuning, trained_tokens(job)) * short.gpus
+    per_token = step.seconds * job.paid / sft
+    length = job.rollouts.prompt + job.rollouts.typical
+    return Ratios(per_token, per_token * job.rollouts.group * length / job.row_tokens)
+
+
+def loop_ratio(tables: Tables, job: Job, tuning: Tuning) -> float:
+    """R_tok of the loop alone, were SFT as fast as its update: t_step / t_update, never under 1 in turns."""
+    setup = job.grpo_setup(tuning)
+    update = update_seconds(job.machine(tables), job.model, setup, job.rollouts)
+    return step_of(tables, job, tuning).seconds / update
+
+
+class Lever(NamedTuple):
     id: LeverId
     sentence: str
     share: float
+    """What is left of a step after it."""
 
 
-def stack_of(tables: Tables, project: Project) -> Stack:
-    return tables.constants.stacks[project.stack]
+def levers(tables: Tables, job: Job, tuning: Tuning) -> tuple[Lever, ...]:
+    """What shortens a GRPO step on this job, most first; only changes that save a twentieth or more.
 
-
-def machine_of(tables: Tables, project: Project) -> Machine:
-    return Machine(project.gpu, stack_of(tables, project), tables.constants.time)
-
-
-def sft_setup(tables: Tables, project: Project, tuning: Tuning) -> Setup:
-    return setup_of(
-        stack_of(tables, project),
-        tuning,
-        micro_batch=project.micro_batch,
-        length=project.length,
-        accumulation=project.accumulation,
-        checkpointing=project.checkpointing,
-        rank=project.rank,
-        gpus=project.gpus,
-        sharding=project.sharding if project.gpus > 1 else "none",
-    )
-
-
-def grpo_setup(tables: Tables, project: Project, tuning: Tuning, *, peak: bool) -> Setup:
-    """At the longest answer for memory, at the mean for time."""
-    rollouts = project.rollouts
-    answer = rollouts.longest if peak else rollouts.typical
-    wanted = {
-        "micro_batch": project.rollout_micro_batch,
-        "length": rollouts.prompt + answer,
-        "scored": project.rollout_micro_batch * answer,
-    }
-    return Setup.model_validate({**sft_setup(tables, project, tuning).model_dump(), **wanted})
-
-
-def configuration(tables: Tables, project: Project, method: TrainingMethod, tuning: Tuning) -> Configuration:
-    constants = tables.constants
-    if method == "sft":
-        parts = training_parts(constants, project.model, sft_setup(tables, project, tuning))
-    else:
-        setup = grpo_setup(tables, project, tuning, peak=True)
-        usable = project.gpu.usable_gib * GIB
-        parts = grpo_parts(constants, project.model, setup, project.rollouts, usable)
-    peak, memory = parts.peak(constants.memory), constants.memory
-    typical = peak / GIB
-    return Configuration(
-        method=method,
-        tuning=tuning,
-        parts=parts,
-        peak_gib=Range(memory.low_factor * typical, typical, memory.high_factor * typical),
-        verdict=verdict(peak, project.gpu),
-        binding=parts.largest,
-    )
-
-
-def configurations(tables: Tables, project: Project) -> tuple[Configuration, ...]:
-    """Both methods with every tuning, richest first."""
-    methods: tuple[TrainingMethod, ...] = ("sft", "grpo")
-    return tuple(configuration(tables, project, method, tuning) for method in methods for tuning in TUNINGS)
-
-
-def sft_run(tables: Tables, project: Project, tuning: Tuning) -> Run:
-    """hours = demonstrations x epochs x padded tokens / (tokens per second x 3600), and 15 % around it.
-
-    The band is that of an efficiency nobody measured here: 0.7 to 1.2 times the typical one.
+    Changes that would not fit the GPU are left out.
     """
-    constants, setup = tables.constants.time, sft_setup(tables, project, tuning)
-    rate = tokens_per_second(machine_of(tables, project), project.model, setup)
-    tokens = project.demonstrations * project.epochs * project.length
-    hours = (1 + constants.overhead) * tokens / rate / 3600
-    band = Range(hours / constants.fast_efficiency, hours, hours / constants.slow_efficiency)
-    return _run(project, band, project.gpus, tokens_per_second=rate)
-
-
-def grpo_run(tables: Tables, project: Project, tuning: Tuning) -> Run:
-    """hours = steps x seconds of a step / 3600, and 15 % around it.
-
-    Within a factor of 2 before completion lengths are known, 1.25 after; failed first runs double the end.
-    """
-    constants, rollouts = tables.constants.time, project.rollouts
-    setup = grpo_setup(tables, project, tuning, peak=False)
-    step = grpo_step(machine_of(tables, project), project.model, setup, rollouts)
-    hours = (1 + constants.overhead) * project.steps * step.seconds / 3600
-    factor = constants.grpo_known_factor if rollouts.lengths_known else constants.grpo_factor
-    failed = constants.first_try if project.first_try else 1.0
-    band = Range(hours / factor, hours, hours * factor * failed)
-    return _run(project, band, project.gpus + (rollouts.generators or 0), step=step)
-
-
-def _run(
-    project: Project,
-    hours: Range,
-    gpus: int,
-    tokens_per_second: float | None = None,
-    step: GrpoStep | None = None,
-) -> Run:
-    gpu_hours = hours.times(gpus)
-    return Run(hours, gpu_hours, money(project, gpu_hours), tokens_per_second, step)
-
-
-def money(project: Project, gpu_hours: Range) -> Range | None:
-    """Few hours at a low price to many hours at a high one. The user's own price comes before the table's."""
-    price = project.price or project.gpu.price
-    if price is None:
-        return None
-    return Range(gpu_hours.low * price.low, gpu_hours.typical * price.typical, gpu_hours.high * price.high)
-
-
-def ratio(tables: Tables, project: Project, tuning: Tuning) -> Ratio:
-    """R_tok = t_step / t_update at equal trainers; R_prompt = R_tok x G (p + c) / (p + c_sft).
-
-    Where the trainers differ, both are GPU seconds over tokens, each on its own loop.
-    """
-    machine, rollouts = machine_of(tables, project), project.rollouts
-    setup = sft_setup(tables, project, tuning)
-    sft = micro_batch_seconds(machine, project.model, setup) / setup.tokens
-    learner = grpo_setup(tables, project, tuning, peak=False)
-    step = grpo_step(machine, project.model, learner, rollouts)
-    gpus = project.gpus + (rollouts.generators or 0)
-    length = rollouts.prompt + rollouts.typical
-    grpo = step.seconds * gpus / (rollouts.sequences * length)
-    per_token = grpo / sft
-    whole, short = grpo_run(tables, project, tuning).gpu_hours, sft_run(tables, project, tuning).gpu_hours
-    return Ratio(
-        per_token=per_token,
-        per_prompt=per_token * rollouts.group * length / project.length,
-        per_project=Range(whole.low / short.high, whole.typical / short.typical, whole.high / short.low),
-    )
-
-
-def loop_ratio(tables: Tables, project: Project, tuning: Tuning) -> float:
-    """R_tok of the loop alone, were SFT as fast as its update: t_step / t_update, never under 1 in turns."""
-    machine = machine_of(tables, project)
-    setup = grpo_setup(tables, project, tuning, peak=False)
-    step = grpo_step(machine, project.model, setup, project.rollouts)
-    return step.seconds / update_seconds(machine, project.model, setup, project.rollouts)
-
-
-def levers(tables: Tables, project: Project, tuning: Tuning) -> tuple[Lever, ...]:
-    """What shortens a GRPO step on this project, most first; only changes that save a twentieth or more."""
-    before = _step_seconds(tables, project, tuning)
-    found = (
-        Lever(name, sentence, _step_seconds(tables, changed, tuning) / before)
-        for name, sentence, changed in _changes(project)
-    )
+    before = step_of(tables, job, tuning).seconds
+    found = [
+        Lever(name, sentence, step_of(tables, changed, tuning).seconds / before)
+        for name, sentence, changed in _changes_for_time(job)
+        if as_it_is(tables, changed, "grpo", tuning).verdict != "no"
+    ]
     return tuple(sorted((lever for lever in found if lever.share <= 0.95), key=lambda lever: lever.share))
 
 
-def _step_seconds(tables: Tables, project: Project, tuning: Tuning) -> float:
-    setup = grpo_setup(tables, project, tuning, peak=False)
-    return grpo_step(machine_of(tables, project), project.model, setup, project.rollouts).seconds
-
-
-def _changes(project: Project) -> Iterator[tuple[LeverId, str, Project]]:
-    rollouts = project.rollouts
-    half = {"mean": -(-rollouts.mean // 2), "longest": -(-rollouts.longest // 2)}
-    if rollouts.engine == "hf_generate":
-        yield "vllm", "Sample with vLLM instead of generate.", _with(project, {"engine": "vllm_colocate"})
-    yield "half_length", "Halve the length of the answers.", _with(project, half)
+def _changes_for_time(job: Job) -> Iterator[tuple[LeverId, str, Job]]:
+    rollouts = job.rollouts
+    if rollouts.engine == "hf_generate" and job.gpu.name != "CPU":
+        faster = rollouts._replace(engine="vllm_colocate", sleep=True)
+        yield "vllm", "Sample with vLLM instead of Hugging Face’s generate", job._replace(rollouts=faster)
+    shorter = rollouts._replace(mean=-(-rollouts.mean // 2), longest=-(-rollouts.longest // 2))
+    yield "half_length", "Halve the length of the answers", job._replace(rollouts=shorter)
     if rollouts.group > 2:
-        yield "half_group", "Halve the tries per prompt.", _with(project, {"group": -(-rollouts.group // 2)})
-    if project.checkpointing:
-        unchecked = replace(project, checkpointing=False)
-        yield "no_checkpointing", "Switch checkpointing off, if the memory allows.", unchecked
-    larger = replace(project, rollout_micro_batch=2 * project.rollout_micro_batch)
-    yield "larger_micro_batch", "Double the sequences in a micro-batch, if the memory allows.", larger
-
-
-def _with(project: Project, changed: Mapping[str, int | str]) -> Project:
-    return replace(project, rollouts=Rollouts.model_validate({**project.rollouts.model_dump(), **changed}))
+        fewer = rollouts._replace(group=-(-rollouts.group // 2))
+        yield "half_group", "Halve the tries per prompt", job._replace(rollouts=fewer)
+    if job.checkpointing:
+        yield (
+            "no_checkpointing",
+            "Keep activations instead of recomputing them",
+            job._replace(checkpointing=False),
+        )
+    larger = job._replace(rollout_micro_batch=2 * job.rollout_micro_batch)
+    yield "larger_micro_batch", "Train on twice as many answers at once", larger

@@ -1,48 +1,45 @@
 """Peak memory of a training step on one GPU, part by part. Units: bytes; GiB is 2^30; T is padded tokens."""
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
-
-from app.advisor.conditions import Rule
-from app.advisor.estimate import Tuning
-from app.advisor.tables import ConstantsFile, Count, Gpu, Loss, MemoryConstants, Model, Stack
+from app.advisor.advice import Tuning, Verdict
+from app.advisor.tables import ConstantsFile, Gpu, Loss, MemoryConstants, Model, Stack
 
 GIB = 2**30
 
 Sharding = Literal["none", "zero2", "zero3"]
+Engine = Literal["vllm_colocate", "vllm_server", "hf_generate"]
 Metric = Literal["allocated", "reserved", "card"]
 """What torch allocated, what it reserved, or what the card shows, which counts the CUDA context too."""
-Verdict = Literal["fits", "tight", "no"]
 
 
-class Setup(Rule):
+class Setup(NamedTuple):
     """One micro-batch of training on one GPU, and what is held beside it."""
 
-    tuning: Tuning = "lora"
-    micro_batch: Count = 1
-    length: Count = 1024
-    """Padded tokens of one sequence, prompt and answer together."""
-    scored: Count | None = None
-    """Tokens of the micro-batch that the loss looks at; without it all of them."""
-    accumulation: Count = 1
-    checkpointing: bool = True
-    offloaded_activations: bool = False
-    flash: bool = True
-    compiled: bool = False
     loss: Loss
     weights: float
     gradients: float
     optimizer: float
     """Bytes per parameter in full fine-tuning."""
+    tuning: Tuning = "lora"
+    micro_batch: int = 1
+    length: int = 1024
+    """Padded tokens of one sequence, prompt and answer together."""
+    scored: int | None = None
+    """Tokens of the micro-batch that the loss looks at; without it all of them."""
+    accumulation: int = 1
+    checkpointing: bool = True
+    offloaded_activations: bool = False
+    flash: bool = True
+    compiled: bool = False
     adapters: float = 16
     embeddings: float = 2
     """Bytes per embedding parameter under QLoRA, which leaves them out."""
-    rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    rank: int = 16
     attention_only: bool = False
     quantised: Literal["nf4_double", "int4"] = "nf4_double"
-    gpus: Count = 1
+    gpus: int = 1
     sharding: Sharding = "none"
     gathered: float = 0
     """Bytes per embedding parameter that sharding holds whole for a moment in full fine-tuning."""
@@ -73,9 +70,9 @@ class Setup(Rule):
         return 1 if self.sharding == "none" else self.gpus
 
 
-def setup_of(stack: Stack, tuning: Tuning, **chosen: object) -> Setup:
+def setup_of(stack: Stack, tuning: Tuning, **chosen: Any) -> Setup:
     """A setup with the stack's habits wherever nothing else was chosen."""
-    habits: dict[str, object] = {
+    habits: dict[str, Any] = {
         "loss": stack.loss,
         "weights": stack.weights,
         "gradients": stack.gradients,
@@ -85,7 +82,7 @@ def setup_of(stack: Stack, tuning: Tuning, **chosen: object) -> Setup:
         "gathered": stack.gathered,
         "buffers_gib": stack.buffers_gib,
     }
-    return Setup.model_validate({**habits, "tuning": tuning, **chosen})
+    return Setup(**{**habits, "tuning": tuning, **chosen})
 
 
 @dataclass(frozen=True)
@@ -216,28 +213,32 @@ def training_parts(constants: ConstantsFile, model: Model, setup: Setup) -> Part
     )
 
 
-class Rollouts(Rule):
+class Rollouts(NamedTuple):
     """How answers are sampled for a GRPO step, on the GPUs of one engine."""
 
-    engine: Literal["vllm_colocate", "vllm_server", "hf_generate"] = "vllm_colocate"
-    prompts: Count = 8
+    engine: Engine = "vllm_colocate"
+    prompts: int = 8
     """Prompts per step, over all GPUs."""
-    group: Count = 8
-    prompt: Count = 256
-    mean: Count = 300
-    longest: Count = 512
+    group: int = 8
+    prompt: int = 256
+    mean: int = 300
+    longest: int = 512
     """Tokens of a prompt, of an answer on average, and of the longest answer allowed."""
-    utilization: Annotated[float, Field(gt=0, le=1)] = 0.3
+    utilization: float = 0.3
+    """Share of a GPU that a colocated engine takes for weights and cache."""
     sleep: bool = False
-    generators: Count | None = None
+    generators: int | None = None
     """GPUs that only generate; without it the training GPUs do."""
-    tensor_parallel: Count = 1
-    passes: Annotated[int, Field(ge=0, le=4)] = 1
+    asynchronous: bool = False
+    """Whether generating and training go on at once."""
+    tensor_parallel: int = 1
+    passes: int = 1
     """Log-probability passes before the update."""
-    sync_every: Count = 1
+    sync_every: int = 1
     """Steps between two hand-overs of new weights."""
-    reward_seconds: Annotated[float, Field(ge=0)] = 0
-    lengths_known: bool = False
+    reward_seconds: float = 0
+    measured_share: float | None = None
+    """Of a step that sampling and scoring take, where it was measured."""
 
     @property
     def sequences(self) -> int:
@@ -264,10 +265,12 @@ def grpo_parts(
     """The larger of update and generation where they take turns, their sum where the engine stays awake."""
     training = training_parts(constants, model, setup)
     if rollouts.engine == "vllm_server":
-        return training
+        # On GPUs of its own, which it must fit as well.
+        alone = Parts(0, 0, 0, 0, 0, 0, 0, generation_bytes(constants.memory, model, setup, rollouts))
+        return max(training, alone, key=lambda parts: parts.peak(constants.memory))
     generating = _while_generating(constants, model, setup, rollouts, gpu_bytes)
     if rollouts.engine == "vllm_colocate" and not rollouts.sleep:
-        return Parts(**{**vars(training), "generator": generating.generator})
+        return replace(training, generator=generating.generator)
     memory = constants.memory
     return max(training, generating, key=lambda parts: parts.peak(memory))
 

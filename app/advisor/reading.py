@@ -9,9 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.advisor.conditions import Domains
+from app.advisor.tables import ConstantsFile, HardwareFile, ModelsFile
 from app.advisor.vocabulary import (
     ClaimsFile,
-    ComputeFile,
     DecisionFile,
     Evidence,
     ExamplesFile,
@@ -28,7 +28,6 @@ FACTOR_FILES = ("objective.toml", "data.toml", "stability.toml", "compute.toml",
 
 KINDS: Mapping[str, TypeAdapter[Any]] = {
     **{name: TypeAdapter(FactorFile) for name in FACTOR_FILES},
-    "compute.toml": TypeAdapter(ComputeFile),
     "gates.toml": TypeAdapter(GatesFile),
     "decision.toml": TypeAdapter(DecisionFile),
     "plan.toml": TypeAdapter(PlanFile),
@@ -36,8 +35,12 @@ KINDS: Mapping[str, TypeAdapter[Any]] = {
     "claims.toml": TypeAdapter(ClaimsFile),
     "evidence.toml": TypeAdapter(dict[str, Evidence]),
     "examples.toml": TypeAdapter(ExamplesFile),
+    "constants.toml": TypeAdapter(ConstantsFile),
+    "hardware.toml": TypeAdapter(HardwareFile),
+    "models.toml": TypeAdapter(ModelsFile),
 }
 FILES = tuple(KINDS)
+"""All that a result follows from: the rules, and the tables behind its estimates."""
 
 PLAINER = {
     "missing": "is missing",
@@ -203,7 +206,7 @@ def misfits(
     domains: Domains,
     plan: PlanFile,
     decision: DecisionFile,
-    compute: ComputeFile,
+    constants: ConstantsFile,
 ) -> Iterator[Problem]:
     for name, document in documents.items():
         for place, key, value in walk(document):
@@ -215,10 +218,10 @@ def misfits(
     yield from _unordered(plan)
     yield from _uneven(decision, factors)
     if "D1" in questions:
-        rows = compute.cost.rows
+        rows = constants.assumed.rows
         for choice in (choice.id for choice in questions["D1"].choices if choice.id not in rows):
             what = f"there is no {choice!r}, a choice of D1; add the rows it stands for"
-            yield Problem(where="compute.toml: cost.rows", what=what)
+            yield Problem(where="constants.toml: assumed.rows", what=what)
 
 
 def _unknown_condition(place: str, when: Iterable[Mapping[str, Any]], domains: Domains) -> Iterator[Problem]:

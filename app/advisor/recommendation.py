@@ -56,7 +56,7 @@ def recommendation_json(
     for one in ruled:
         bits |= one.bits
     verdict = _decide(rulebook, score, bits, facts)
-    cost = cost_of(rulebook.compute, hardware_of(project), budget_of(project))
+    cost = cost_of(rulebook.tables, hardware_of(project), budget_of(project))
     case = Case(rulebook, project, facts, score, ruled, verdict, _blocking(ruled, verdict), cost)
     return joined(_values(case, include), _ready(case))
 
@@ -164,7 +164,7 @@ def _more(case: Case, include: frozenset[str]) -> dict[str, Any]:
     return {
         "flips": flips_of(rulebook, project, now, engine) if "flips" in include else None,
         "robustness": robustness_of(rulebook, case.score) if "robustness" in include else None,
-        "estimate": estimate(rulebook.compute, project, case.facts) if "estimate" in include else None,
+        "estimate": estimate(rulebook.tables, project, case.facts) if "estimate" in include else None,
     }
 
 

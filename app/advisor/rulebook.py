@@ -7,21 +7,22 @@ from typing import Any
 
 from app.advisor.advice import RulebookStamp
 from app.advisor.answers import Answer, Budget, Hardware, Project, read_answer, read_weights
+from app.advisor.comparison import DERIVED, budget_choice, hardware_facts
 from app.advisor.conditions import (
     NOT_APPLICABLE,
     UNKNOWN,
     Buckets,
     cuts_of,
 )
-from app.advisor.estimate import DERIVED, budget_choice, hardware_facts
 from app.advisor.gates import Gating
+from app.advisor.job import unknown_names
 from app.advisor.plan import Planning
 from app.advisor.reading import FACTOR_FILES, FILES, checked, documents_of, idle, misfits, refuse
 from app.advisor.rendering import rendered
 from app.advisor.scoring import Scoring
+from app.advisor.tables import ConstantsFile, Tables
 from app.advisor.vocabulary import (
     Claim,
-    ComputeFile,
     DecisionFile,
     Evidence,
     Example,
@@ -50,7 +51,7 @@ class Rulebook:
     gates: tuple[Gate, ...]
     measurements: Mapping[str, Measurement]
     evidence: Mapping[str, Evidence]
-    compute: ComputeFile
+    tables: Tables
     plan: PlanFile
     monitors: tuple[MonitorRule, ...]
     claims: tuple[Claim, ...]
@@ -103,6 +104,8 @@ class Rulebook:
                 answer = told or read_answer(self.questions[question], given, self.told[question], problems)
                 if answer is not None:
                     answers[question] = answer
+                    if isinstance(answer.quantity, Hardware):
+                        problems += unknown_names(self.tables, answer.quantity, question)
         weights = read_weights(self.factor_ids, wire.get("weights"), problems)
         measurements = self._measured(wire.get("measurements") or {}, problems)
         name, description = (_words(wire, key, problems) for key in ("name", "description"))
@@ -134,9 +137,10 @@ class Rulebook:
         hardware = model.quantity if model else None
         budget = money.quantity if money else None
         if isinstance(hardware, Hardware):
-            facts.update(hardware_facts(self.compute.memory, hardware))
-            if isinstance(budget, Budget):
-                facts["C2"] = budget_choice(self.compute, hardware, budget)
+            said = budget if isinstance(budget, Budget) else None
+            facts.update(hardware_facts(self.tables, hardware, said))
+            if said is not None:
+                facts["C2"] = budget_choice(self.tables, hardware, said)
         elif model is not None and model.state == "not_applicable":
             facts.update(dict.fromkeys(DERIVED, NOT_APPLICABLE))
 
@@ -179,7 +183,6 @@ def _unknown_question(question: str, questions: Iterable[str]) -> Problem:
 def _parse(texts: Mapping[str, str]) -> Rulebook:
     documents = documents_of(texts)
     files = checked(documents)
-    compute: ComputeFile = files["compute.toml"]
     factors = tuple(_factor(files[name]) for name in FACTOR_FILES)
     gates: GatesFile = files["gates.toml"]
     decision: DecisionFile = files["decision.toml"]
@@ -189,7 +192,9 @@ def _parse(texts: Mapping[str, str]) -> Rulebook:
     questions = {question.id: question for factor in factors for question in factor.questions}
     measurements = {measurement.id: measurement for measurement in gates.measurements}
     domains, buckets = _domains(questions, gates)
-    refuse([*misfits(documents, factors, questions, domains, plan, decision, compute), *idle(files)])
+    constants: ConstantsFile = files["constants.toml"]
+    refuse([*misfits(documents, factors, questions, domains, plan, decision, constants), *idle(files)])
+    tables = Tables.of(constants, files["hardware.toml"], files["models.toml"])
     scoring = Scoring(factors, decision.interactions, domains)
     gating = Gating(gates.gates, domains, buckets, tuple(questions))
     planning = Planning(plan, domains)
@@ -203,7 +208,7 @@ def _parse(texts: Mapping[str, str]) -> Rulebook:
         gates=gates.gates,
         measurements=measurements,
         evidence=evidence,
-        compute=compute,
+        tables=tables,
         plan=plan,
         monitors=files["monitors.toml"].monitors,
         claims=files["claims.toml"].claims,

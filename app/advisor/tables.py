@@ -1,16 +1,15 @@
 """What the estimates look up: shapes of models, GPUs with dated prices, training stacks, fitted constants."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from json import dumps
+from functools import cached_property
 from math import log
-from tomllib import TOMLDecodeError, loads
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from app.advisor.conditions import Rule
-from app.errors import BrokenRulebook
 
 Loss = Literal[
     "full_fp32",
@@ -27,7 +26,6 @@ Loss = Literal[
 
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Positive = Annotated[float, Field(gt=0)]
-R = TypeVar("R", bound=Rule)
 
 
 class Model(Rule):
@@ -186,11 +184,37 @@ class TimeConstants(Rule):
     first_try: Annotated[float, Field(ge=1)]
 
 
+class Assumed(Rule):
+    """What an estimate takes for granted until the user says otherwise."""
+
+    model_b: Positive
+    gpu: str
+    micro_batch: Count
+    rollout_micro_batch: Count
+    length: Count
+    rank: Count
+    packed: Annotated[float, Field(gt=0, le=1)]
+    demonstrations: Count
+    rows: Mapping[str, Count]
+    epochs: Count
+    steps: Count
+    prompts: Count
+    group: Count
+    prompt_tokens: Count
+    answer_tokens: Count
+    longest: Positive
+    thinking_tokens: Count
+    longest_thinking: Positive
+    utilization: Annotated[float, Field(gt=0, lt=1)]
+    cpu_limit_b: Positive
+
+
 class ConstantsFile(Rule):
     version: str
     logits: Mapping[Loss, float]
     memory: MemoryConstants
     time: TimeConstants
+    assumed: Assumed
     stacks: Mapping[str, Stack]
 
 
@@ -200,32 +224,53 @@ class ModelsFile(Rule):
 
 class HardwareFile(Rule):
     prices_from: str
+    cpu: Gpu
     gpus: tuple[Gpu, ...]
 
 
-FILES = ("constants.toml", "hardware.toml", "models.toml")
+_AROUND = re.compile(r"^(.*/)?(deepseek-|meta-|nvidia |tesla |geforce )*|[-_ ](instruct|base|chat|it|hf)$")
+"""What people write around a name: its owner, its maker, how it was tuned."""
 
 
-@dataclass(frozen=True)
+def _plain(name: str) -> str:
+    """Names are compared without owner, maker, case and separators."""
+    return re.sub(r"[-_ ]+", "-", _AROUND.sub("", name.strip().lower()))
+
+
+def _names(row: "Model | Gpu") -> list[str]:
+    return [_plain(name) for name in (row.name, *row.aliases)]
+
+
+@dataclass(frozen=True, eq=False)
 class Tables:
+    """Read once, and known by identity."""
+
     constants: ConstantsFile
     models: tuple[Model, ...]
     gpus: tuple[Gpu, ...]
+    cpu: Gpu
+    """The processor, for models so small that no GPU is needed."""
+    prices_from: str
 
     @staticmethod
-    def parse(texts: Mapping[str, str]) -> "Tables":
-        """Tables from the text of their files; raises BrokenRulebook naming file, key and reason."""
-        return Tables(
-            constants=_file(texts, "constants.toml", ConstantsFile),
-            models=_file(texts, "models.toml", ModelsFile).models,
-            gpus=_file(texts, "hardware.toml", HardwareFile).gpus,
-        )
+    def of(constants: ConstantsFile, hardware: HardwareFile, models: ModelsFile) -> "Tables":
+        return Tables(constants, models.models, hardware.gpus, hardware.cpu, hardware.prices_from)
+
+    @cached_property
+    def _models(self) -> dict[str, Model]:
+        return {name: model for model in self.models for name in _names(model)}
+
+    @cached_property
+    def _gpus(self) -> dict[str, Gpu]:
+        return {name: gpu for gpu in self.gpus for name in _names(gpu)}
 
     def model(self, name: str) -> Model | None:
-        return next((model for model in self.models if name in (model.name, *model.aliases)), None)
+        """By name or alias; `Qwen/Qwen2.5-7B-Instruct` is `Qwen2.5-7B`."""
+        return self._models.get(_plain(name))
 
     def gpu(self, name: str) -> Gpu | None:
-        return next((gpu for gpu in self.gpus if name in (gpu.name, *gpu.aliases)), None)
+        """By name or alias; `NVIDIA A100-SXM4-80GB` is `A100-80`."""
+        return self._gpus.get(_plain(name))
 
     def of_size(self, billions: float) -> Model:
         """A typical shape for a size: the nearest listed model, scaled to it."""
@@ -234,42 +279,12 @@ class Tables:
         return nearest.scaled(wanted)
 
     def gpu_of_memory(self, gb: float) -> Gpu:
-        """A GPU of about this memory: of the largest that are no larger the slowest, to promise nothing."""
+        """A GPU of this memory: of the largest that are no larger the slowest, to promise nothing."""
         priced = [gpu for gpu in self.gpus if gpu.price]
         within = [gpu for gpu in priced if gpu.memory_gb <= gb * 1.05]
-        if not within:
-            return min(priced, key=lambda gpu: gpu.memory_gb)
-        largest = max(gpu.memory_gb for gpu in within)
-        return min(
-            (gpu for gpu in within if gpu.memory_gb == largest), key=lambda gpu: gpu.teraflops * gpu.speed
+        largest = max((gpu.memory_gb for gpu in within), default=min(gpu.memory_gb for gpu in priced))
+        slowest = min(
+            (gpu for gpu in priced if gpu.memory_gb == largest), key=lambda gpu: gpu.teraflops * gpu.speed
         )
-
-
-def model_from_config(name: str, config: Mapping[str, Any]) -> Model:
-    """A shape from a model's config.json; raises ValueError where the formulas do not hold."""
-    text = config.get("text_config", config)
-    if text.get("num_experts") or text.get("num_local_experts"):
-        raise ValueError("mixtures of experts are not estimated")
-    heads = text["num_attention_heads"]
-    return Model(
-        name=name,
-        layers=text["num_hidden_layers"],
-        hidden=text["hidden_size"],
-        heads=heads,
-        kv_heads=text.get("num_key_value_heads") or heads,
-        head_size=text.get("head_dim") or text["hidden_size"] // heads,
-        feed_forward=text["intermediate_size"],
-        vocabulary=text["vocab_size"],
-        tied=bool(text.get("tie_word_embeddings", False)),
-    )
-
-
-def _file(texts: Mapping[str, str], name: str, kind: type[R]) -> R:
-    try:
-        return kind.model_validate_json(dumps(loads(texts[name]), allow_nan=False))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BrokenRulebook(f"{name}: {place}: {first['msg']}") from error
-    except (TOMLDecodeError, KeyError, ValueError, TypeError) as error:
-        raise BrokenRulebook(f"{name}: not readable: {error}") from error
+        usable = slowest.usable_gib * gb / slowest.memory_gb
+        return slowest.model_copy(update={"memory_gb": gb, "usable_gib": usable})

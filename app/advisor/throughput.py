@@ -6,7 +6,7 @@ from math import ceil, exp
 from app.advisor.memory import Rollouts, Setup
 from app.advisor.tables import Gpu, Model, Stack, TimeConstants
 
-DECODE_POINTS = 256
+DECODE_POINTS = 64
 """Positions at which the decoding of one batch is sampled."""
 
 
@@ -187,14 +187,14 @@ def rollout_seconds(machine: Machine, model: Model, setup: Setup, rollouts: Roll
     read = constants.decode_bandwidth_share * gpu.bandwidth * width
     done = constants.decode_compute_share * gpu.flops * width
     decoded = model.body + model.head
-    positions = rollouts.typical if rollouts.generators else rollouts.longest
+    positions = rollouts.typical if rollouts.asynchronous else rollouts.longest
     points = min(DECODE_POINTS, positions)
     stride = positions / points
     total = 0.0
     for point in range(points):
         x = (point + 0.5) * stride
         # A batch padded to its longest answer never shrinks, nor does one that is refilled.
-        full = rollouts.engine == "hf_generate" or rollouts.generators
+        full = rollouts.engine == "hf_generate" or rollouts.asynchronous
         going = started if full else started * exp(-x / lam)
         moved = 2 * decoded + going * model.cache_bytes * (rollouts.prompt + x)
         total += stride * (overhead + max(moved / read, 2 * decoded * going / done))
@@ -231,12 +231,14 @@ def log_probability_seconds(machine: Machine, model: Model, setup: Setup, rollou
 
 
 def grpo_step(machine: Machine, model: Model, setup: Setup, rollouts: Rollouts) -> GrpoStep:
+    """A measured share of sampling takes the place of its estimate."""
     own = rollouts.engine == "hf_generate"
-    return GrpoStep(
-        rollouts=rollout_seconds(machine, model, setup, rollouts),
-        scoring=rollouts.reward_seconds,
-        log_probabilities=log_probability_seconds(machine, model, setup, rollouts),
-        update=update_seconds(machine, model, setup, rollouts),
-        sync=0.0 if own else machine.constants.sync_seconds / rollouts.sync_every,
-        asynchronous=rollouts.generators is not None,
-    )
+    log_probabilities = log_probability_seconds(machine, model, setup, rollouts)
+    update = update_seconds(machine, model, setup, rollouts)
+    sync = 0.0 if own else machine.constants.sync_seconds / rollouts.sync_every
+    share = rollouts.measured_share
+    if share is None:
+        sampling, scoring = rollout_seconds(machine, model, setup, rollouts), rollouts.reward_seconds
+    else:
+        sampling, scoring = share / (1 - share) * (log_probabilities + update + sync), 0.0
+    return GrpoStep(sampling, scoring, log_probabilities, update, sync, rollouts.asynchronous)

@@ -103,66 +103,9 @@ class Factor(FactorHead):
     questions: tuple[Question, ...]
 
 
-class Memory(Rule):
-    """Least GPU memory by model size; see the file for where each column comes from."""
-
-    overhead: Annotated[float, Field(ge=1, le=10)]
-    sources: Sources
-    parameters_b: tuple[float, ...]
-    sft_qlora: tuple[float, ...]
-    sft_lora: tuple[float, ...]
-    sft_full: tuple[float, ...]
-    grpo_qlora: tuple[float, ...]
-    grpo_lora: tuple[float, ...]
-    grpo_full: tuple[float, ...]
-    cpu_limit_b: float
-    """Largest model that is trained without a GPU."""
-
-    @model_validator(mode="after")
-    def _is_a_table(self) -> "Memory":
-        for name in type(self).model_fields:
-            column = getattr(self, name)
-            if name != "sources" and isinstance(column, tuple):
-                if len(column) != len(self.parameters_b):
-                    raise ValueError(f"{name} must have one entry per entry of parameters_b")
-                if min(column) <= 0 or list(column) != sorted(column):
-                    raise ValueError(f"{name} must be positive and rising")
-        return self
-
-
-class Speed(Rule):
-    """Rough training speed of one GPU by its memory, in 1e12 operations a second actually done."""
-
-    sources: Sources
-    memory_gb: tuple[float, ...]
-    teraflops: tuple[float, ...]
-    cpu_teraflops: Annotated[float, Field(gt=0)]
-
-
-class CostAssumptions(Rule):
-    sources: Sources
-    steps: Annotated[int, Field(ge=1)]
-    completions_per_step: Annotated[int, Field(ge=1)]
-    completions_per_prompt: Annotated[int, Field(ge=2)]
-    rollout_share: Annotated[float, Field(ge=0, lt=1)]
-    prompt_tokens: Annotated[int, Field(ge=0)]
-    tokens_per_demonstration: Annotated[int, Field(ge=1)]
-    tokens_per_rollout: Annotated[int, Field(ge=1)]
-    epochs: Annotated[float, Field(gt=0)]
-    flops_per_parameter_token: Annotated[float, Field(gt=0)]
-    rows: Mapping[str, int]
-    """Demonstrations assumed behind each choice of D1."""
-
-
 class FactorFile(Rule):
     factor: FactorHead
     questions: tuple[Question, ...]
-
-
-class ComputeFile(FactorFile):
-    memory: Memory
-    speed: Speed
-    cost: CostAssumptions
 
 
 class Measurement(Rule):

@@ -33,12 +33,6 @@ def share(value: float) -> str:
     return "under 1\N{NO-BREAK SPACE}%" if percent == 0 and value > 0 else f"{percent}\N{NO-BREAK SPACE}%"
 
 
-def hours(value: float) -> str:
-    if value < 0.1:
-        return "under 0.1"
-    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
-
-
 def first_of_all(recommendation: Recommendation) -> tuple[GateOutcome, ...]:
     """What is said before any number: what ruled a method out, and what must be mended first."""
     ruling = [

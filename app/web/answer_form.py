@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
 from pydantic import TypeAdapter, ValidationError
 
 from app.advisor.answers import Budget, Hardware, Link
 from app.advisor.estimate import described
+from app.advisor.job import unknown_names
+from app.advisor.tables import Tables
 from app.errors import Malformed, Problem
 
 Form = Mapping[str, str]
@@ -34,22 +36,70 @@ class Entry:
     optional: bool = False
     whole: bool = False
     options: tuple[tuple[str, str], ...] = ()
+    table: Literal["", "models", "gpus"] = ""
+    """Whose names are the options, after `options`."""
+    more: bool = False
+    """Asked behind a disclosure."""
 
 
 QUANTITIES: dict[str, tuple[Entry, ...]] = {
     "hardware": (
-        Entry("parameters_b", "Size of the model", unit="billion parameters"),
+        Entry("model", "Model", options=(("", "Another: give its size"),), table="models"),
+        Entry(
+            "parameters_b",
+            "Size of the model",
+            hint="Leave empty for a model of the list",
+            unit="billion parameters",
+            optional=True,
+        ),
         Entry("gpus", "Number of GPUs", hint="0 means training on the CPU", whole=True),
-        Entry("gpu_memory_gb", "Memory of one GPU", unit="GB", optional=True, hint="80 GB if left empty"),
+        Entry("gpu", "GPU", options=(("", "Another: give its memory"),), table="gpus"),
+        Entry(
+            "gpu_memory_gb",
+            "Memory of one GPU",
+            unit="GB",
+            optional=True,
+            hint="Leave empty for a GPU of the list; otherwise 80 GB is taken",
+        ),
         Entry(
             "tuning",
             "How the weights may be trained",
+            more=True,
             options=(
                 ("any", "Any way that fits"),
                 ("full", "All weights"),
                 ("lora", "LoRA"),
                 ("qlora", "QLoRA"),
             ),
+        ),
+        Entry(
+            "rollout_engine",
+            "How GRPO samples answers",
+            more=True,
+            options=(
+                ("vllm_colocate", "vLLM on the GPUs that train"),
+                ("vllm_server", "vLLM on GPUs of its own"),
+                ("hf_generate", "Hugging Face’s generate"),
+            ),
+        ),
+        Entry(
+            "sharding",
+            "How several GPUs share the model",
+            more=True,
+            options=(
+                ("auto", "Only as far as one cannot hold it"),
+                ("none", "Each holds all of it"),
+                ("zero2", "Optimizer and gradients spread (ZeRO-2)"),
+                ("zero3", "Everything spread (ZeRO-3, FSDP)"),
+            ),
+        ),
+        Entry(
+            "gpu_price",
+            "Your price of one GPU",
+            hint="The table’s, if left empty",
+            unit="US dollars an hour",
+            optional=True,
+            more=True,
         ),
     ),
     "budget": (
@@ -76,7 +126,22 @@ QUANTITIES: dict[str, tuple[Entry, ...]] = {
             hint="GRPO compares several tries at one prompt; 8 is usual",
             optional=True,
             whole=True,
+            more=True,
         ),
+        Entry("prompt_tokens", "Length of a prompt", unit="tokens", optional=True, whole=True, more=True),
+        Entry(
+            "longest_rollout",
+            "Longest answer allowed",
+            hint="Where an answer is cut off",
+            unit="tokens",
+            optional=True,
+            whole=True,
+            more=True,
+        ),
+        Entry("prompts_per_step", "Prompts in a GRPO step", optional=True, whole=True, more=True),
+        Entry("steps", "GRPO steps", hint="300 if left empty", optional=True, whole=True, more=True),
+        Entry("demonstrations", "Number of demonstrations", optional=True, whole=True, more=True),
+        Entry("epochs", "Times SFT goes over them", optional=True, whole=True, more=True),
     ),
 }
 
@@ -124,6 +189,26 @@ def unwrapped(wire: object) -> Wire:
     return wire if wire.keys() & LONG_FORM else {"quantity": wire}
 
 
+def entries(kind: str, tables: Tables) -> tuple[Entry, ...]:
+    """As the form shows them: with the names of models and GPUs."""
+    names = {"models": [row.name for row in tables.models], "gpus": [row.name for row in tables.gpus]}
+    return tuple(
+        replace(entry, options=(*entry.options, *((name, name) for name in names[entry.table])))
+        if entry.table
+        else entry
+        for entry in QUANTITIES.get(kind, ())
+    )
+
+
+def misnamed(given: object, kind: str, tables: Tables) -> list[Problem]:
+    """Names that no table has; a list offers none, but anybody can send a form."""
+    quantity = unwrapped(given).get("quantity")
+    if kind != "hardware" or not quantity:
+        return []
+    found = unknown_names(tables, Hardware.model_validate(quantity), "")
+    return [Problem(where=problem.where.removeprefix("."), what=problem.what) for problem in found]
+
+
 def unanswered(kind: str) -> dict[str, str]:
     return BLANK | {entry.name: "" for entry in QUANTITIES.get(kind, ())}
 
@@ -162,13 +247,17 @@ def _choice(form: Form, choices: frozenset[str], problems: list[Problem]) -> str
 
 def _quantity(form: Form, kind: str, problems: list[Problem]) -> Wire:
     entries = QUANTITIES[kind]
-    if not any(form.get(entry.name) for entry in entries if not entry.options):
-        first = entries[0].name
+    if not any(form.get(entry.name) for entry in entries if entry.table or not entry.options):
+        first = next(entry.name for entry in entries if not entry.options)
         problems.append(Problem(where=first, what="Fill in the numbers, or choose “I don’t know yet”."))
         return {}
     before = len(problems)
     read = {entry.name: _number(form, entry, problems) for entry in entries}
-    quantity = {name: value for name, value in read.items() if value is not None}
+    quantity = {name: value for name, value in read.items() if value not in (None, "")}
+    sized = not quantity.keys().isdisjoint(("model", "parameters_b"))
+    if kind == "hardware" and not sized and "parameters_b" not in {problem.where for problem in problems}:
+        what = "Size of the model: enter a number, or choose a model of the list."
+        problems.append(Problem(where="parameters_b", what=what))
     if len(problems) == before:
         problems.extend(_out_of_range(quantity, kind))
     return quantity
@@ -177,7 +266,7 @@ def _quantity(form: Form, kind: str, problems: list[Problem]) -> Wire:
 def _number(form: Form, entry: Entry, problems: list[Problem]) -> float | int | str | None:
     text = form.get(entry.name, "")
     if entry.options:
-        return text if text in dict(entry.options) else entry.options[0][0]
+        return text if entry.table or text in dict(entry.options) else entry.options[0][0]
     if not text:
         if not entry.optional:
             problems.append(Problem(where=entry.name, what=f"{entry.label}: enter a number."))
@@ -203,8 +292,11 @@ def _out_of_range(quantity: Wire, kind: str) -> list[Problem]:
     except ValidationError as error:
         return [
             Problem(where=name, what=f"{labels[name]} must {_must(said['msg'])}.")
+            if (name := str(said["loc"][0]) if said["loc"] else "") in labels
+            else Problem(
+                where="longest_rollout", what="The longest answer cannot be shorter than the typical one."
+            )
             for said in error.errors(include_url=False)
-            for name in (str(said["loc"][0]),)
         ]
     return []
 

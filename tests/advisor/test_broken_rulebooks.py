@@ -39,8 +39,8 @@ CASES = [
     ("data.toml", '[factor]\nid = "data"', "[factor\n", ("data.toml", "TOML")),
     ("objective.toml", "weight = 0.30", "weight = 0.35", ("factor.weight", "add up to 1")),
     ("compute.toml", 'kind = "hardware"', 'kind = "choice"', ("C1", "hardware")),
-    ("compute.toml", "sft_full = [8, 24,", "sft_full = [8,", ("sft_full", "one entry per entry")),
-    ("compute.toml", "sft_full = [8, 24,", "sft_full = [80, 24,", ("sft_full", "rising")),
+    ("hardware.toml", "teraflops = 65", "teraflops = 0", ("gpus.T4.teraflops", "greater than 0")),
+    ("models.toml", "layers = 24", "layers = 2.5", ("models.Qwen2.5-0.5B.layers",)),
     ("gates.toml", 'effect = "block"', 'effect = "forbid"', ("gates.G1.levels.0.effect", "'block'")),
     ("gates.toml", 'rung = "told"', 'rung = "heard"', ("gates.G1.rung", "'told'")),
     (
@@ -97,7 +97,7 @@ CASES = [
         ("legal_reasoning.answers.O1", "choices"),
     ),
     ("plan.toml", 'id = "sft"\nmethod = "sft"', 'id = "grpo"\nmethod = "sft"', ("plans", "twice")),
-    ("compute.toml", "1000_or_more = ", "1001_or_more = ", ("cost.rows", "'1000_or_more'")),
+    ("constants.toml", "1000_or_more = ", "1001_or_more = ", ("assumed.rows", "'1000_or_more'")),
     ("evidence.toml", "year = 2024", "year = 24", ("year", "1990")),
     ("evidence.toml", 'arxiv = "2402.03300"', 'arxiv = "http://x"', ("shao2024", "arxiv")),
 ]

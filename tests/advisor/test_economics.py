@@ -1,26 +1,25 @@
 """Memory, time and money of both methods: worked numbers, and what must rise when something else does."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import app.advisor
+from app.advisor.answers import ModelConfig
 from app.advisor.economics import (
-    Project,
-    configurations,
-    grpo_run,
+    as_it_is,
+    best_tuning,
+    fitted,
+    grpo_cost,
     levers,
     loop_ratio,
-    ratio,
-    sft_run,
+    ratios,
+    sft_cost,
+    step_of,
 )
+from app.advisor.job import Job, model_from_config
 from app.advisor.memory import (
     GIB,
     Rollouts,
-    Setup,
     grpo_parts,
     logit_bytes,
     saved_bytes,
@@ -29,7 +28,7 @@ from app.advisor.memory import (
     verdict,
     work_bytes,
 )
-from app.advisor.tables import FILES, Price, Tables, model_from_config
+from app.advisor.tables import Price
 from app.advisor.throughput import (
     Machine,
     decay_length,
@@ -41,11 +40,9 @@ from app.advisor.throughput import (
     sft_step_seconds,
     training_flops,
 )
-from app.errors import BrokenRulebook
+from app.main import read_rulebook
 
-FOLDER = Path(app.advisor.__file__).parent / "tables"
-TEXTS = {name: (FOLDER / name).read_text(encoding="utf-8") for name in FILES}
-TABLES = Tables.parse(TEXTS)
+TABLES = read_rulebook().tables
 CONSTANTS = TABLES.constants
 TRL = CONSTANTS.stacks["trl"]
 SEVEN, SMALL = TABLES.model("Qwen2.5-7B"), TABLES.model("Qwen2.5-1.5B")
@@ -138,20 +135,43 @@ def test_a_size_alone_gives_a_shape_of_about_that_size(billions):
     assert TABLES.of_size(billions).parameters / 1e9 == pytest.approx(billions, rel=0.15)
 
 
+CONFIG = {
+    "hidden_size": 3584,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "intermediate_size": 18944,
+    "vocab_size": 152064,
+    "tie_word_embeddings": False,
+    "rope_theta": 1000000.0,
+}
+
+
 def test_a_shape_is_read_from_a_config():
-    config = {
-        "hidden_size": 3584,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 28,
-        "num_key_value_heads": 4,
-        "intermediate_size": 18944,
-        "vocab_size": 152064,
-        "tie_word_embeddings": False,
-    }
-    assert model_from_config("mine", config).parameters == SEVEN.parameters
-    assert model_from_config("mine", {"text_config": config}).parameters == SEVEN.parameters
-    with pytest.raises(ValueError, match="not estimated"):
-        model_from_config("mine", {**config, "num_experts": 64})
+    for config in (CONFIG, {"text_config": CONFIG}):
+        shape = model_from_config("mine", ModelConfig.model_validate(config))
+        assert shape.parameters == SEVEN.parameters
+    with pytest.raises(ValueError, match="mixture of experts is not estimated"):
+        ModelConfig.model_validate({**CONFIG, "num_experts": 64})
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("Qwen/Qwen2.5-7B-Instruct", "Qwen2.5-7B"),
+        ("meta-llama/Llama-3.1-8B", "Llama-3.1-8B"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", "Qwen2.5-7B"),
+    ],
+)
+def test_models_are_found_however_people_write_them(written, name):
+    assert TABLES.model(written).name == name
+
+
+def test_gpus_are_found_as_drivers_name_them():
+    assert TABLES.gpu("NVIDIA A100-SXM4-80GB").name == "A100-80"
+    assert TABLES.gpu("NVIDIA H100 80GB HBM3").name == "H100 SXM"
+    assert TABLES.gpu("NVIDIA GeForce RTX 4090").name == "RTX 4090"
+    assert TABLES.gpu("Voodoo 2") is None
 
 
 def test_names_are_unique_and_prices_in_order():
@@ -164,22 +184,11 @@ def test_names_are_unique_and_prices_in_order():
         assert gpu.usable_gib * GIB <= gpu.memory_gb * 1e9 * 1.075
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "said"),
-    [
-        ("models.toml", "models = 3", "models.toml: models"),
-        ("hardware.toml", "[[", "hardware.toml: not readable"),
-        ("constants.toml", "version = '1'", "constants.toml: logits"),
-    ],
-)
-def test_a_broken_table_is_named(name, text, said):
-    with pytest.raises(BrokenRulebook, match=said.replace(".", r"\.")):
-        Tables.parse({**TEXTS, name: text})
-
-
 def test_a_gpu_is_guessed_from_its_memory():
     assert TABLES.gpu_of_memory(80).name == "A100-80"
-    assert TABLES.gpu_of_memory(8).name == "T4"
+    small = TABLES.gpu_of_memory(8)
+    assert (small.name, small.memory_gb) == ("T4", 8)
+    assert small.usable_gib < 8
 
 
 # What must rise, and what must not
@@ -202,7 +211,7 @@ def setups():
 
 
 def changed(setup, **values):
-    return Setup.model_validate({**setup.model_dump(), **values})
+    return setup._replace(**values)
 
 
 @CALM
@@ -297,7 +306,7 @@ def test_time_never_rises_with_a_faster_gpu(name, setup, gpu_name):
 
 def rollout_plans():
     return st.builds(
-        Rollouts,
+        lambda **said: Rollouts(**said),
         engine=st.sampled_from(["vllm_colocate", "hf_generate"]),
         prompts=st.integers(1, 64),
         group=st.integers(2, 16),
@@ -312,7 +321,7 @@ def rollout_plans():
 @given(names, rollout_plans(), st.sampled_from(["mean", "longest", "group", "prompts"]))
 def test_a_grpo_step_never_shortens_when_answers_or_groups_grow(name, rollouts, field):
     model, setup = TABLES.model(name), four_thousand("trl", "lora")
-    grown = rollouts.model_copy(update={field: 2 * getattr(rollouts, field)})
+    grown = rollouts._replace(**{field: 2 * getattr(rollouts, field)})
     before, after = (grpo_step(MACHINE, model, setup, each) for each in (rollouts, grown))
     # The sum over positions is sampled, so that a longer limit may shift it by a hair.
     assert after.seconds >= before.seconds * 0.999
@@ -335,9 +344,7 @@ def test_the_parts_of_a_grpo_step_add_up_and_the_longest_answer_is_waited_for(na
 def test_sleeping_engines_and_engines_elsewhere_never_cost_memory(name, rollouts, tuning):
     model, setup = TABLES.model(name), four_thousand("trl", tuning)
     awake, asleep, elsewhere = (
-        grpo_parts(CONSTANTS, model, setup, rollouts.model_copy(update=update), 79 * GIB).peak(
-            CONSTANTS.memory
-        )
+        grpo_parts(CONSTANTS, model, setup, rollouts._replace(**update), 79 * GIB).peak(CONSTANTS.memory)
         for update in (
             {"engine": "vllm_colocate"},
             {"engine": "vllm_colocate", "sleep": True},
@@ -348,7 +355,7 @@ def test_sleeping_engines_and_engines_elsewhere_never_cost_memory(name, rollouts
 
 
 def test_asynchronous_steps_take_the_slower_side():
-    rollouts = Rollouts(generators=1, passes=0)
+    rollouts = Rollouts(generators=1, asynchronous=True, passes=0)
     step = grpo_step(MACHINE, SMALL, four_thousand("trl", "lora"), rollouts)
     assert step.seconds == pytest.approx(max(step.rollouts, step.update) + step.sync)
 
@@ -358,60 +365,80 @@ def test_verdicts_leave_room_for_error():
     assert [verdict(share * size, A100) for share in (0.8, 0.9, 0.96)] == ["fits", "tight", "no"]
 
 
-# A whole project
+# A whole job
 
-PROJECT = Project(SEVEN, A100)
+JOB = Job(SEVEN, A100, TRL, Rollouts(), price=A100.price)
 
 
-def test_every_configuration_of_a_project_is_judged():
-    found = {(one.method, one.tuning): one for one in configurations(TABLES, PROJECT)}
-    assert len(found) == 6
-    assert found["sft", "lora"].verdict == "fits"
-    assert found["grpo", "full"].verdict == "no"
-    assert found["grpo", "lora"].binding == "generator"
-    for one in found.values():
-        assert one.peak_gib.low < one.peak_gib.typical < one.peak_gib.high
+def verdict_of(method, tuning, job=JOB):
+    return fitted(TABLES, job, method, tuning).verdict
+
+
+def test_every_configuration_of_a_job_is_judged():
+    assert verdict_of("sft", "lora") == "fits"
+    assert verdict_of("grpo", "full") == "tight"
+    assert verdict_of("grpo", "lora", JOB._replace(gpu=TABLES.gpu("RTX 4090"))) == "no"
+    assert verdict_of("grpo", "qlora", JOB._replace(gpu=TABLES.gpu("RTX 4090"))) != "no"
+    assert fitted(TABLES, JOB, "grpo", "lora").parts.largest == "generator"
+
+
+def test_what_fits_with_room_is_preferred_to_what_just_fits():
+    tuning, _ = best_tuning(TABLES, JOB, "grpo", ("full", "lora", "qlora"))
+    assert tuning == "lora"
+    assert best_tuning(TABLES, JOB, "grpo", ("full",))[0] == "full"
+
+
+@CALM
+@given(names, gpus, tunings, st.sampled_from(["sft", "grpo"]), st.sampled_from([1, 2, 8]))
+def test_fitting_never_costs_memory(name, gpu, tuning, method, count):
+    job = JOB._replace(model=TABLES.model(name), gpu=TABLES.gpu(gpu), gpus=count, shardable=True)
+    assert fitted(TABLES, job, method, tuning).peak <= as_it_is(TABLES, job, method, tuning).peak * (1 + 1e-9)
 
 
 def test_hours_and_money_are_ranges_and_doubling_the_price_doubles_the_money():
-    dear = replace(PROJECT, price=Price(low=2, typical=4, high=8))
-    dearer = replace(PROJECT, price=Price(low=4, typical=8, high=16))
-    for run in (sft_run, grpo_run):
-        once, twice = run(TABLES, dear, "lora"), run(TABLES, dearer, "lora")
+    dear = JOB._replace(price=Price(low=2, typical=4, high=8))
+    dearer = JOB._replace(price=Price(low=4, typical=8, high=16))
+    for spend in (
+        lambda job: sft_cost(TABLES, job, "lora"),
+        lambda job: grpo_cost(TABLES, job, step_of(TABLES, job, "lora")),
+    ):
+        once, twice = spend(dear), spend(dearer)
         assert once.hours.low < once.hours.typical < once.hours.high
-        assert once.money
-        assert twice.money == once.money.times(2)
-        assert once.money.typical == pytest.approx(4 * once.gpu_hours.typical)
+        assert twice.dollars == once.dollars.times(2)
+        assert once.dollars.typical == pytest.approx(4 * once.gpu_hours.typical)
 
 
 def test_without_a_price_there_is_no_money():
-    unpriced = replace(PROJECT, gpu=TABLES.gpu("H20"))
-    assert sft_run(TABLES, unpriced, "lora").money is None
+    assert sft_cost(TABLES, JOB._replace(gpu=TABLES.gpu("H20"), price=None), "lora").dollars is None
 
 
 def test_known_answer_lengths_narrow_the_range():
-    known = replace(PROJECT, rollouts=Rollouts(lengths_known=True), first_try=False)
-    unknown = grpo_run(TABLES, replace(PROJECT, first_try=False), "lora").hours
-    told = grpo_run(TABLES, known, "lora").hours
+    step = step_of(TABLES, JOB, "lora")
+    unknown = grpo_cost(TABLES, JOB, step).hours
+    told = grpo_cost(TABLES, JOB._replace(lengths_known=True), step).hours
     assert unknown.typical == told.typical
     assert unknown.low < told.low < told.high < unknown.high
 
 
 def test_the_ratio_per_prompt_is_the_ratio_per_token_times_tries_and_lengths():
-    found = ratio(TABLES, PROJECT, "lora")
+    found = ratios(TABLES, JOB, JOB, "lora", step_of(TABLES, JOB, "lora"))
     assert found.per_token > 1
     assert found.per_prompt == pytest.approx(found.per_token * 8 * (256 + 300) / 1024)
-    assert found.per_project.low < found.per_project.typical < found.per_project.high
+
+
+def test_a_measured_share_of_sampling_takes_the_place_of_the_estimate():
+    measured = JOB._replace(rollouts=Rollouts(measured_share=0.8))
+    assert step_of(TABLES, measured, "lora").rollout_share == pytest.approx(0.8)
 
 
 @CALM
 @given(names, rollout_plans(), tunings)
 def test_taking_turns_never_costs_less_than_the_update(name, rollouts, tuning):
-    assert loop_ratio(TABLES, Project(TABLES.model(name), A100, rollouts=rollouts), tuning) >= 1
+    assert loop_ratio(TABLES, JOB._replace(model=TABLES.model(name), rollouts=rollouts), tuning) >= 1
 
 
 def test_levers_shorten_the_step_most_first():
-    slow = replace(PROJECT, rollouts=Rollouts(engine="hf_generate", mean=1000, longest=4000))
+    slow = JOB._replace(rollouts=Rollouts(engine="hf_generate", mean=1000, longest=4000))
     found = levers(TABLES, slow, "lora")
     assert found[0].id == "vllm"
     assert [lever.share for lever in found] == sorted(lever.share for lever in found)

@@ -10,7 +10,6 @@ from app.main import read_rulebook
 from app.web.advice_shown import (
     first_of_all,
     grouped,
-    hours,
     numbers_of,
     scale,
     share,
@@ -79,13 +78,6 @@ def test_cutting_a_paragraph_loses_no_word():
 )
 def test_shares_are_never_rounded_to_certainty(value, text):
     assert share(value).replace("\N{NO-BREAK SPACE}", " ") == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.01, "under 0.1"), (4.46, "4.5"), (33.4, "33"), (1234, "1,234")]
-)
-def test_hours_have_the_digits_they_deserve(value, text):
-    assert hours(value) == text
 
 
 def test_worked_examples_get_the_advice_they_promise():

@@ -4,6 +4,7 @@ from app.web.api import (
     assessments,
     compare,
     datasets,
+    estimates,
     health,
     imports,
     milestones,
@@ -19,6 +20,7 @@ from app.web.api import (
 
 ROUTERS = [
     questionnaire.router,
+    estimates.router,
     imports.router,
     assessments.router,
     proposals.router,

@@ -56,6 +56,7 @@ def answer_question(
     given, problems = answer_form.read(
         form, question.kind, frozenset(choice.id for choice in question.choices)
     )
+    problems = problems or answer_form.misnamed(given, question.kind, rulebook.tables)
     if problems:
         values = answer_form.unanswered(question.kind) | form
         return _question_form(request, assessment, rulebook, factor, question, values, then, problems)
@@ -120,7 +121,7 @@ def _question_form(
         question=question,
         factor=factor,
         sources=[rulebook.evidence[source] for source in question.sources],
-        entries=answer_form.QUANTITIES.get(question.kind, ()),
+        entries=answer_form.entries(question.kind, rulebook.tables),
         values=values,
         problems=problems or [],
         number=number,

@@ -12,7 +12,6 @@ from app.models import Milestone
 from app.web.advice_shown import (
     first_of_all,
     grouped,
-    hours,
     numbers_of,
     scale,
     share,
@@ -77,7 +76,6 @@ def result(
         grouped=grouped,
         named=lambda sentence: with_gates_named(sentence, r.gates),
         leader=ahead,
-        hours=hours,
         near=share(near),
         overall=share(overall),
         warnings=[gate for gate in r.gates if gate.state == "holds" and gate.effect == "warn"],
