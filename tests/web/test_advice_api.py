@@ -256,12 +256,12 @@ def test_every_address_is_documented_with_a_summary(app):
             assert operation.get("summary"), (method, path)
 
 
-def test_estimates_are_answered_alone_and_name_what_can_be_named(client):
-    known = client.get("/api/v1/estimates/tables").json()
+def test_estimates_are_answered_alone_and_name_what_can_be_named(api):
+    known = api.get("/api/v1/estimates/tables").json()
     hardware = {"model": known["models"][0]["name"], "gpu": known["gpus"][0]["name"], "gpus": 1}
-    answer = client.post("/api/v1/estimates", json={"hardware": hardware})
+    answer = api.post("/api/v1/estimates", json={"hardware": hardware})
     assert answer.status_code == 200
     assert len(answer.json()["configurations"]) == 6
-    refused = client.post("/api/v1/estimates", json={"hardware": hardware | {"gpu": "Voodoo 2"}})
+    refused = api.post("/api/v1/estimates", json={"hardware": hardware | {"gpu": "Voodoo 2"}})
     assert refused.status_code == 422
     assert "No GPU is called 'Voodoo 2'; the table has" in refused.json()["problems"][0]["what"]
