@@ -312,6 +312,8 @@ class Example(Rule):
     description: Text
     method: Literal["sft", "grpo"]
     plan: PlanId
+    sources: Sources
+    """The published project or result that it follows."""
     answers: Mapping[str, Any]
 
 

@@ -16,6 +16,7 @@ class Worked:
     id: str
     title: str
     description: str
+    sources: tuple[str, ...]
     recommendation: Recommendation
 
 
@@ -71,6 +72,7 @@ def worked(rulebook: Rulebook) -> tuple[Worked, ...]:
             example.id,
             example.title,
             example.description,
+            example.sources,
             recommend(rulebook.read({"answers": example.answers}), rulebook),
         )
         for example in rulebook.examples

@@ -98,6 +98,7 @@ CASES = [
     ),
     ("plan.toml", 'id = "sft"\nmethod = "sft"', 'id = "grpo"\nmethod = "sft"', ("plans", "twice")),
     ("constants.toml", "1000_or_more = ", "1001_or_more = ", ("assumed.rows", "'1000_or_more'")),
+    ("examples.toml", '"kumar2024"', '"kumar2042"', ("legal_reasoning", "'kumar2042'")),
     ("evidence.toml", "year = 2024", "year = 24", ("year", "1990")),
     ("evidence.toml", 'arxiv = "2402.03300"', 'arxiv = "http://x"', ("shao2024", "arxiv")),
 ]

@@ -80,6 +80,14 @@ def test_shares_are_never_rounded_to_certainty(value, text):
     assert share(value).replace("\N{NO-BREAK SPACE}", " ") == text
 
 
+def test_twelve_examples_cover_every_plan_and_the_legal_one_comes_first():
+    assert len(RULEBOOK.examples) == 12
+    assert RULEBOOK.examples[0].id == "legal_reasoning"
+    assert {example.plan for example in RULEBOOK.examples} == {
+        "sft", "grpo", "sft_then_grpo", "reward_model_then_grpo", "not_yet",
+    }  # fmt: skip
+
+
 def test_worked_examples_get_the_advice_they_promise():
     for example, shown in zip(RULEBOOK.examples, worked(RULEBOOK), strict=True):
         assert shown.recommendation.method == example.method
