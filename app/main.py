@@ -20,6 +20,7 @@ from starlette.types import Scope
 
 from app import __version__
 from app.advisor import figures
+from app.advisor.robustness import two_places
 from app.advisor.rulebook import Rulebook
 from app.assistant import Assistant
 from app.database import Database
@@ -112,6 +113,7 @@ def _parts(settings: WebSettings, worker_transport: httpx.BaseTransport | None) 
         loader=FileSystemLoader(ROOT / "templates"), autoescape=True, undefined=StrictUndefined
     )
     templates.globals["figures"] = figures
+    templates.filters["two_places"] = two_places
     return Parts(
         settings=settings,
         database=database,

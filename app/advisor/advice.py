@@ -107,6 +107,8 @@ class Unknown(Message):
     """Whether this answer alone could turn the sign of the lean or close a method."""
     gates: tuple[str, ...]
     sentence: str
+    share: float | None = None
+    """Share of its choices after which method, plan or readiness differ; known with the robustness only."""
 
 
 class NextQuestion(Message):
@@ -118,6 +120,9 @@ class NextQuestion(Message):
 class Span(Message):
     low: float
     high: float
+    stable: bool = False
+    """Whether the lean has the same sign everywhere in it."""
+    sentence: str = ""
 
 
 class Acceptability(Message):
@@ -140,6 +145,29 @@ class Flip(Message):
     plan_after: PlanId
     lean_after: float
     sentence: str
+    to_answer: Any = None
+    """The new answer as the API takes it."""
+
+
+class AnswerChange(Message):
+    question: str
+    title: str
+    from_choice: str | None
+    to_choice: str | None
+    from_label: str
+    to_label: str
+    to_answer: Any
+    """The new answer as the API takes it."""
+
+
+class PairedFlip(Message):
+    """Two changes that turn the advice together, while neither does alone."""
+
+    changes: tuple[AnswerChange, ...]
+    method_after: TrainingMethod
+    plan_after: PlanId
+    lean_after: float
+    sentence: str
 
 
 class WeightFlip(Message):
@@ -150,6 +178,8 @@ class WeightFlip(Message):
     weight: float
     turns_at: float | None
     sentence: str
+    lean_turns_at: float | None = None
+    """Where the lean itself is zero; the method turns a little beyond, because a tie goes to SFT."""
 
 
 class TornadoBar(Message):
@@ -167,6 +197,9 @@ class Robustness(Message):
     """Acceptability near the user's weights with every unknown at its worst and best."""
     weight_flips: tuple[WeightFlip, ...]
     tornado: tuple[TornadoBar, ...]
+    central_sft: dict[str, float] | None = None
+    """Mean of all weightings under which SFT leads, per factor; None where there are none."""
+    central_grpo: dict[str, float] | None = None
 
 
 class Setting(Message):
@@ -366,6 +399,12 @@ class RulebookStamp(Message):
     checksum: str
 
 
+class Contradiction(Message):
+    questions: tuple[str, ...]
+    sentence: str
+    """What does not fit, and which answer to look at."""
+
+
 class Recommendation(Message):
     method: TrainingMethod
     lean: float
@@ -387,8 +426,14 @@ class Recommendation(Message):
     acceptability: Acceptability
     cost: Cost
     coverage: Coverage
+    contradictions: tuple[Contradiction, ...] = ()
+    """Answers that cannot all be true."""
     flips: tuple[Flip, ...] | None = None
-    """None unless asked for."""
+    """Of answers that can be changed, nearest first; None unless asked for."""
+    paired_flips: tuple[PairedFlip, ...] | None = None
+    """For every two questions the nearest; the rulebook says how many are told."""
+    fixed_flips: tuple[Flip, ...] | None = None
+    """Of answers that nobody can change, for who wants to be sure of them."""
     robustness: Robustness | None = None
     estimate: Annotated[Estimate | None, BeforeValidator(_of_this_shape)] = None
     # Last, because they are mostly the rulebook's own words, rendered at start-up.

@@ -309,7 +309,7 @@ def _is_weight(weight: float) -> bool:
 def wire_of(project: Project) -> dict[str, Any]:
     """The JSON form from which `Rulebook.read` makes an equal project."""
     told: dict[str, Any] = {
-        "answers": {name: _wire_answer(answer) for name, answer in project.answers.items()}
+        "answers": {name: wire_answer(answer) for name, answer in project.answers.items()}
     }
     if project.weights is not None:
         told["weights"] = dict(project.weights)
@@ -318,7 +318,7 @@ def wire_of(project: Project) -> dict[str, Any]:
     return told | {key: value for key in ("name", "description") if (value := getattr(project, key))}
 
 
-def _wire_answer(answer: Answer) -> Any:
+def wire_answer(answer: Answer) -> Any:
     said: dict[str, Any] = {"choice": answer.choice}
     if answer.state == NOT_APPLICABLE:
         said = {"choice": NOT_APPLICABLE}

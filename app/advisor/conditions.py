@@ -130,6 +130,7 @@ class Lookup(Generic[T]):
                 f"A rule looks at {', '.join(keys)} together, which is {size:,} combinations of answers; "
                 f"{MOST_COMBINATIONS:,} can be worked out, so let it look at fewer."
             )
+        self.keys = tuple(keys)
         self.key: Callable[[Facts], object] = itemgetter(*keys) if keys else _nothing
         self.table = {self.key(facts): answer(facts) for facts in combinations(keys, domains)}
 

@@ -1,6 +1,6 @@
 """The one entry point: a project and a rulebook in, a recommendation with its whole justification out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic_core import to_json
@@ -9,6 +9,7 @@ from app.advisor.advice import Band, Cost, PlanId, Recommendation, TrainingMetho
 from app.advisor.answers import Answer, Project
 from app.advisor.conditions import Facts
 from app.advisor.estimate import budget_of, cost_of, described, estimate, hardware_of
+from app.advisor.flips import Present, flips_of
 from app.advisor.gates import BLOCKS, FIX, NOT_YET, OPEN, Ruled
 from app.advisor.plan import NEITHER, steps_of
 from app.advisor.rendering import joined, listed
@@ -16,13 +17,15 @@ from app.advisor.robustness import (
     Outcome,
     acceptability_all,
     acceptability_near,
-    flips_of,
+    interval,
     next_question,
     percent,
     robustness_of,
     rounded,
     signed,
+    two_places,
     unknowns_of,
+    with_shares,
 )
 from app.advisor.rulebook import Rulebook
 from app.advisor.scoring import Read, Score, Speech, leaning, normalised, part_of_lean
@@ -99,8 +102,16 @@ def outcome_of(rulebook: Rulebook, project: Project) -> Outcome:
 def outcome_under(rulebook: Rulebook, facts: Facts, weights: Sequence[float]) -> Outcome:
     """The same from facts, which need not be those of a whole project."""
     score = rulebook.scoring.score(facts, weights)
-    verdict = _decide(rulebook, score, rulebook.gating.bits(facts), facts)
-    return Outcome(verdict.method, verdict.plan, verdict.lean, verdict.decided_by)
+    ruled = rulebook.gating.rule(facts)
+    bits = 0
+    for one in ruled:
+        bits |= one.bits
+    verdict = _decide(rulebook, score, bits, facts)
+    return _outcome(verdict, not _blocking(ruled, verdict))
+
+
+def _outcome(verdict: Verdict, ready: bool) -> Outcome:
+    return Outcome(verdict.method, verdict.plan, verdict.lean, verdict.decided_by, ready)
 
 
 # The justification
@@ -127,6 +138,8 @@ def _values(case: Case, include: frozenset[str]) -> dict[str, Any]:
     unknowns = unknowns_of(
         rulebook, score, case.ruled, lambda lean: method_of(lean, verdict.bits, rulebook.decision.tie)[0]
     )
+    if "robustness" in include:
+        unknowns = _ranked(case, unknowns)
     return {
         "method": verdict.method,
         "lean": verdict.lean,
@@ -141,31 +154,45 @@ def _values(case: Case, include: frozenset[str]) -> dict[str, Any]:
         "factors": _factors(rulebook, score),
         "unknowns": unknowns,
         "next_question": next_question(unknowns),
-        "interval": {"low": rounded(score.low), "high": rounded(score.high)},
+        "interval": interval(score.low, score.high, bool(unknowns)),
         "acceptability": {"near": rounded(near), "all": rounded(acceptability_all(_weighing(score)))},
         "cost": case.cost,
         "coverage": _coverage(score.reads),
+        "contradictions": rulebook.contradicted(case.facts),
         **_more(case, include),
     }
 
 
-_NOTHING_MORE = {"flips": None, "robustness": None, "estimate": None}
+def _ranked(case: Case, unknowns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    weights = weights_of(case.project, case.rulebook)
+    now = _outcome(case.verdict, not case.blocking)
+    return with_shares(
+        unknowns, case.rulebook, case.facts, now, lambda facts: outcome_under(case.rulebook, facts, weights)
+    )
+
+
+_NOTHING_MORE = dict.fromkeys(("flips", "paired_flips", "fixed_flips", "robustness", "estimate"))
 
 
 def _more(case: Case, include: frozenset[str]) -> dict[str, Any]:
     if not include:
         return _NOTHING_MORE
-    rulebook, project, verdict = case.rulebook, case.project, case.verdict
-    now = Outcome(verdict.method, verdict.plan, verdict.lean, verdict.decided_by)
-
-    def engine(changed: Project) -> Outcome:
-        return outcome_of(rulebook, changed)
-
+    rulebook, verdict = case.rulebook, case.verdict
+    by_gate = verdict.decided_by == "gate"
     return {
-        "flips": flips_of(rulebook, project, now, engine) if "flips" in include else None,
-        "robustness": robustness_of(rulebook, case.score) if "robustness" in include else None,
-        "estimate": estimate(rulebook.tables, project, case.facts) if "estimate" in include else None,
+        **_NOTHING_MORE,
+        **(_flips(case) if "flips" in include else {}),
+        "robustness": robustness_of(rulebook, case.score, by_gate) if "robustness" in include else None,
+        "estimate": estimate(rulebook.tables, case.project, case.facts) if "estimate" in include else None,
     }
+
+
+def _flips(case: Case) -> dict[str, Any]:
+    rulebook, project = case.rulebook, case.project
+    now = _outcome(case.verdict, not case.blocking)
+    present = Present(project, case.facts, weights_of(project, rulebook), case.score, now)
+    found = flips_of(rulebook, present, lambda changed: outcome_of(rulebook, changed))
+    return {"flips": found.singles, "paired_flips": found.pairs, "fixed_flips": found.fixed}
 
 
 def _ready(case: Case) -> dict[str, bytes]:
@@ -301,9 +328,8 @@ def _factor(rulebook: Rulebook, score: Score, place: int, speech: Speech) -> dic
         paragraph = f"{title} does not pull either way.{speech.said}"
     else:
         towards = "GRPO" if d > 0 else "SFT"
-        paragraph = (
-            f"{title} pulls towards {towards} by {abs(d):.2f} of 1 and counts {percent(weight)}.{speech.said}"
-        )
+        pull = f"{title} pulls towards {towards} by {two_places(d)} of 1"
+        paragraph = f"{pull} and counts {percent(weight)}.{speech.said}"
     return {
         "id": factor,
         "title": title,
@@ -353,7 +379,9 @@ class _Words:
         elif verdict.decided_by == "tie":
             leans = f"The answers lean so little ({signed(verdict.lean)}) that it counts as a tie"
         else:
-            leans = f"The answers lean towards {NAMES[leaning(verdict.lean)]} by {abs(verdict.lean):.2f}"
+            leans = f"The answers lean towards {NAMES[leaning(verdict.lean)]} by {two_places(verdict.lean)}"
+        if verdict.decided_by == "tie" and self.pro and self.contra:
+            return self._both_sides(leans)
         because = self.pro[:3] if verdict.lean else []
         sentences = [f"{leans}, mainly because {_and(because)}." if because else f"{leans}."]
         if self.contra and verdict.lean:
@@ -361,6 +389,13 @@ class _Words:
         if verdict.decided_by == "gate":
             sentences.insert(0, self._gate_sentence())
         return " ".join(sentences)
+
+    def _both_sides(self, leans: str) -> str:
+        ahead = leaning(self.verdict.lean)
+        other: TrainingMethod = "sft" if ahead == "grpo" else "grpo"
+        return (
+            f"{leans}. For {NAMES[ahead]}: {_and(self.pro[:2])}. For {NAMES[other]}: {_and(self.contra[:2])}."
+        )
 
     def _gate_sentence(self) -> str:
         if self.verdict.bits & NEITHER == NEITHER:
@@ -393,8 +428,11 @@ def _most_first(spoken: tuple[float, str]) -> float:
 
 
 def _and(clauses: Sequence[str]) -> str:
+    """Semicolons where a clause has parts of its own."""
     if len(clauses) < 2:
         return "".join(clauses)
+    if any(mark in clause for clause in clauses for mark in (" and ", ",")):
+        return f"{'; '.join(clauses[:-1])}; and {clauses[-1]}"
     return f"{', '.join(clauses[:-1])} and {clauses[-1]}"
 
 

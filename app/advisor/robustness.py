@@ -1,21 +1,16 @@
 """How firmly the verdict stands: under other weights, under what is unknown, and under changed answers."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from math import atan, exp, floor, log1p, pi, sin, sqrt
 from typing import Any, Literal, NamedTuple
 
 from app.advisor.advice import (
-    Flip,
     PlanId,
     Robustness,
     TornadoBar,
     TrainingMethod,
     WeightFlip,
 )
-from app.advisor.answers import Answer, Project
-from app.advisor.conditions import NOT_APPLICABLE
-from app.advisor.estimate import alternatives, described
 from app.advisor.gates import OPEN_GRPO, OPEN_SFT, Ruled
 from app.advisor.rulebook import Rulebook
 from app.advisor.scoring import TINY, Score
@@ -104,12 +99,14 @@ def unknowns_of(
     if not unknown:
         return []
     gates, lean, found = _open_gates(ruled), score.lean, []
+    titles = {one.outcome.id: f"“{one.outcome.title}”" for one in ruled}
     for place in unknown:
         question, read, share = rulebook.scoring.questions[place], score.reads[place], score.shares[place]
         low, high = lean + share * read.low, lean + share * read.high
         touched = gates.get(question.id, ())
         turns = bool(touched) or method(low) != method(high)
-        found.append(_unknown(question, rounded(low), rounded(high), touched, turns))
+        settles = [titles[gate] for gate in touched]
+        found.append(_unknown(question, rounded(low), rounded(high), touched, turns, settles))
     found.sort(key=_weight)
     return found
 
@@ -132,10 +129,10 @@ def _open_gates(ruled: Sequence[Ruled]) -> dict[str, tuple[str, ...]]:
 
 
 def _unknown(
-    question: Question, low: float, high: float, gates: tuple[str, ...], could_turn: bool
+    question: Question, low: float, high: float, gates: tuple[str, ...], could_turn: bool, titles: list[str]
 ) -> dict[str, Any]:
     moves = f"can put the lean anywhere from {signed(low)} to {signed(high)}"
-    settles = f", and it settles {_listed(gates)}" if gates else ""
+    settles = f", and it settles {_listed(titles)}" if gates else ""
     return {
         "question": question.id,
         "title": question.title,
@@ -145,6 +142,7 @@ def _unknown(
         "could_turn": could_turn,
         "gates": gates,
         "sentence": f"{question.text} The answer {moves if low < high else _STAYS}{settles}.",
+        "share": None,
     }
 
 
@@ -152,14 +150,15 @@ _STAYS = "does not move the lean"
 
 
 def next_question(unknowns: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The fields of `NextQuestion`. An unsettled gate comes first, then the widest swing."""
+    """The fields of `NextQuestion`. What changes the advice most often, where that is worked out.
+
+    Else an unsettled gate comes first, then the widest swing.
+    """
     if not unknowns:
         return None
-    first = next((unknown for unknown in unknowns if unknown["gates"]), unknowns[0])
+    gated = next((unknown for unknown in unknowns if unknown["gates"]), unknowns[0])
+    first = unknowns[0] if unknowns[0].get("share") else gated
     return {"question": first["question"], "title": first["title"], "sentence": first["sentence"]}
-
-
-# Flips
 
 
 class Outcome(NamedTuple):
@@ -167,94 +166,101 @@ class Outcome(NamedTuple):
     plan: PlanId
     lean: float
     decided_by: Literal["lean", "gate", "tie"]
+    ready: bool
 
 
-Engine = Callable[[Project], Outcome]
+Told = Callable[[Mapping[str, str]], Outcome]
+"""What is advised under these facts."""
 
 
-def flips_of(rulebook: Rulebook, project: Project, now: Outcome, engine: Engine) -> tuple[Flip, ...]:
-    """Every change of a single answer after which the engine advises the other method.
-
-    What a team can usually change comes first, then the change that moves the lean least.
-    """
-    found = [
-        _flip(project, question, answer, after)
-        for question in rulebook.questions.values()
-        for answer in _other_answers(question, project.answers.get(question.id))
-        if (after := engine(_with(project, question.id, answer))).method != now.method
-    ]
-    found.sort(key=lambda flip: (not flip.changeable, abs(flip.lean_after - now.lean)))
-    return tuple(found)
+def with_shares(
+    unknowns: Sequence[Mapping[str, Any]],
+    rulebook: Rulebook,
+    facts: Mapping[str, str],
+    now: Outcome,
+    told: Told,
+) -> list[dict[str, Any]]:
+    """Those first that change the advice after most of their answers; then the widest swing, then gates."""
+    found = [_with_share(one, rulebook.questions[one["question"]], facts, now, told) for one in unknowns]
+    return sorted(found, key=_by_share)
 
 
-def _with(project: Project, question: str, answer: Answer) -> Project:
-    return replace(project, answers={**project.answers, question: answer})
+def _by_share(unknown: Mapping[str, Any]) -> tuple[float, float, int]:
+    return -unknown["share"], *_weight(unknown)
 
 
-def _other_answers(question: Question, answer: Answer | None) -> Iterator[Answer]:
-    if question.kind == "choice":
-        chosen = answer.choice if answer else None
-        yield from (Answer(choice=choice.id) for choice in question.choices if choice.id != chosen)
-    elif answer is not None and answer.quantity is not None:
-        yield from (Answer(quantity=quantity) for quantity in alternatives(answer.quantity))
+def _with_share(
+    unknown: Mapping[str, Any], question: Question, facts: Mapping[str, str], now: Outcome, told: Told
+) -> dict[str, Any]:
+    after = [told({**facts, question.id: choice.id}) for choice in question.choices]
+    turning, count = sum([_differs(each, now) for each in after]), len(after)
+    how_many = "None" if not turning else "Each" if turning == count else str(turning)
+    sentence = f"{unknown['sentence']} {how_many} of its {count} answers would change what is advised."
+    return {**unknown, "sentence": sentence, "share": rounded(turning / count)}
 
 
-def _flip(project: Project, question: Question, answer: Answer, after: Outcome) -> Flip:
-    before = project.answers.get(question.id)
-    was, becomes = label(question, before), label(question, answer)
-    known = before is not None and before.state == "answered"
-    instead = f"instead of “{was}”" if known else "where the answer is open now"
-    return Flip(
-        question=question.id,
-        title=question.title,
-        from_choice=before.choice if before else None,
-        to_choice=answer.choice,
-        from_label=was,
-        to_label=becomes,
-        changeable=question.changeable,
-        method_after=after.method,
-        plan_after=after.plan,
-        lean_after=after.lean,
-        sentence=f"{question.title}: with “{becomes}” {instead}, {_advice(after)}.",
-    )
+def _differs(after: Outcome, now: Outcome) -> bool:
+    return (after.method, after.plan, after.ready) != (now.method, now.plan, now.ready)
 
 
-def _advice(after: Outcome) -> str:
-    if after.plan == "not_yet":
-        return "the advice would be not to train yet"
-    would = f"the advice would be {after.method.upper()}"
-    if after.decided_by == "gate":
-        other = "GRPO" if after.method == "sft" else "SFT"
-        return f"{would}, because {other} could not run"
-    return f"{would}, with a lean of {signed(after.lean)}"
+# What holds whatever the open answers are
 
 
-def label(question: Question, answer: Answer | None) -> str:
-    if answer is None or answer.state == "unknown":
-        return "Not known yet"
-    if answer.state == NOT_APPLICABLE:
-        return "Does not apply"
-    if answer.quantity is not None:
-        return described(answer.quantity)
-    return next(choice.label for choice in question.choices if choice.id == answer.choice)
+def interval(low: float, high: float, unknown: bool) -> dict[str, Any]:
+    """The fields of `Span`: bounds of the lean while answers are open, and what they mean."""
+    stable = low > TINY or high < -TINY
+    if not unknown:
+        sentence = "Every question has an answer."
+    elif stable:
+        ahead = "GRPO" if low > 0 else "SFT"
+        sentence = f"Whatever the open answers turn out to be, {ahead} stays ahead."
+    else:
+        sentence = "The open answers together could turn the lean either way."
+    return {"low": rounded(low), "high": rounded(high), "stable": stable, "sentence": sentence}
 
 
 # Weights
 
 
-def robustness_of(rulebook: Rulebook, score: Score) -> Robustness:
+def robustness_of(rulebook: Rulebook, score: Score, by_gate: bool) -> Robustness:
     kappa = rulebook.decision.kappa
     ends = [acceptability_near(side, score.weights, kappa) for side in (score.lows, score.highs)]
     places = range(len(rulebook.factors))
     bars = [_bar(rulebook.factors[place], score, place) for place in places]
+    turning = [
+        _weight_flip(rulebook.factors[place], score, place, rulebook.decision.tie, by_gate)
+        for place in places
+    ]
     return Robustness(
         near_low=rounded(ends[0]),
         near_high=rounded(ends[1]),
-        weight_flips=tuple(
-            _weight_flip(rulebook.factors[place], score, place, rulebook.decision.tie) for place in places
-        ),
+        weight_flips=tuple(turning),
         tornado=tuple(sorted(bars, key=_width)),
+        central_sft=_central(rulebook, score, grpo=False),
+        central_grpo=_central(rulebook, score, grpo=True),
     )
+
+
+def _central(rulebook: Rulebook, score: Score, grpo: bool) -> dict[str, float] | None:
+    """Mean of all weightings under which the method leads, over the factors that weigh; exact.
+
+    A weight under a flat Dirichlet distribution averages as if its factor counted twice.
+    """
+    weighing = [place for place, weight in enumerate(score.weights) if weight]
+    directions = [score.directions[place] for place in weighing]
+
+    def share(over: Sequence[float]) -> float:
+        leading = acceptability_all(over)
+        return leading if grpo else 1 - leading
+
+    whole = share(directions)
+    if whole < TINY:
+        return None
+    means = [share([*directions, d]) / (whole * len(directions)) for d in directions]
+    return {
+        factor.id: rounded(means[weighing.index(place)]) if place in weighing else 0.0
+        for place, factor in enumerate(rulebook.factors)
+    }
 
 
 def _others(score: Score, place: int) -> float | None:
@@ -265,28 +271,40 @@ def _others(score: Score, place: int) -> float | None:
     return (score.lean - weight * score.directions[place]) / (1 - weight)
 
 
-def _weight_flip(factor: Factor, score: Score, place: int, tie: float) -> WeightFlip:
+def _weight_flip(factor: Factor, score: Score, place: int, tie: float, by_gate: bool) -> WeightFlip:
     weight, d, others = score.weights[place], score.directions[place], _others(score, place)
-    turns_at = None if others is None or d == others or not weight else (tie - others) / (d - others)
-    if turns_at is None or not 0 <= turns_at <= 1:
-        return WeightFlip(
-            factor=factor.id,
-            title=factor.title,
-            weight=rounded(weight),
-            turns_at=None,
-            sentence=f"No weight of {factor.title} alone turns the advice.",
-        )
-    side = "more" if turns_at > weight else "less"
-    method = "GRPO" if (d > (others or 0.0)) == (side == "more") else "SFT"
+    zero = _reaches(0.0, weight, d, others)
+    turns_at = None if by_gate else _reaches(tie, weight, d, others)
     return WeightFlip(
         factor=factor.id,
         title=factor.title,
         weight=rounded(weight),
-        turns_at=rounded(turns_at),
-        sentence=(
-            f"The advice turns to {method} when {factor.title} weighs {side} than {percent(turns_at)} "
-            f"instead of {percent(weight)}."
-        ),
+        turns_at=turns_at,
+        sentence=_turning(factor.title, weight, d > (others or 0.0), turns_at, zero),
+        lean_turns_at=zero,
+    )
+
+
+def _reaches(lean: float, weight: float, d: float, others: float | None) -> float | None:
+    """The weight at which the lean has this value, the other weights kept in proportion."""
+    at = None if others is None or d == others or not weight else (lean - others) / (d - others)
+    return rounded(at) if at is not None and 0 <= at <= 1 else None
+
+
+def _turning(title: str, weight: float, for_grpo: bool, at: float | None, zero: float | None) -> str:
+    if at is None:
+        reached = f"; the lean itself would be zero at {percent(zero)}" if zero is not None else ""
+        return f"No weight of {title} alone turns the advice{reached}."
+    more = at > weight
+    method = "GRPO" if for_grpo == more else "SFT"
+    reached = (
+        f", where the lean is small enough for a tie; it is zero at {percent(zero)}"
+        if zero is not None
+        else ""
+    )
+    return (
+        f"The advice turns to {method} when {title} weighs {'more' if more else 'less'} than {percent(at)} "
+        f"instead of {percent(weight)}{reached}."
     )
 
 
@@ -324,14 +342,22 @@ def percent(share: float) -> str:
         return "over 99 %"
     if 0 < share < 0.005:
         return "under 1 %"
-    return f"{share * 100:.0f} %"
+    return f"{floor(share * 100 + HALF)} %"
+
+
+HALF = 0.500_000_1
+"""A half, and what keeps it one where a decimal has no exact binary form."""
+
+
+def two_places(value: float) -> str:
+    """The size of a number with two decimals, halves away from zero: 0.075 is 0.08."""
+    return f"{floor(abs(value) * 100 + HALF) / 100:.2f}"
 
 
 def signed(value: float) -> str:
     """With a sign, except where two decimals leave nothing of it."""
-    if -0.005 < value < 0.005:
-        return "0.00"
-    return f"+{value:.2f}" if value > 0 else f"−{-value:.2f}"
+    shown = two_places(value)
+    return shown if shown == "0.00" else f"{'+' if value > 0 else '−'}{shown}"
 
 
 def _listed(names: Sequence[str]) -> str:

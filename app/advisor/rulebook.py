@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from app.advisor.advice import RulebookStamp
+from app.advisor.advice import Contradiction, RulebookStamp
 from app.advisor.answers import Answer, Budget, Hardware, Project, read_answer, read_weights
 from app.advisor.comparison import DERIVED, budget_choice, hardware_facts
 from app.advisor.conditions import (
     NOT_APPLICABLE,
     UNKNOWN,
     Buckets,
+    Domains,
+    Facts,
+    Lookup,
     cuts_of,
+    holds,
+    keys_of,
 )
 from app.advisor.gates import Gating
 from app.advisor.job import unknown_names
@@ -23,6 +28,7 @@ from app.advisor.scoring import Scoring
 from app.advisor.tables import ConstantsFile, Tables
 from app.advisor.vocabulary import (
     Claim,
+    ContradictionRule,
     DecisionFile,
     Evidence,
     Example,
@@ -67,6 +73,7 @@ class Rulebook:
     weights: tuple[float, ...]
     """The factors' own, in their order."""
     factor_ids: tuple[str, ...]
+    contradicting: tuple[Lookup[Contradiction | None], ...]
 
     @property
     def version(self) -> str:
@@ -131,6 +138,14 @@ class Rulebook:
         for name, value in project.measurements.items():
             facts[name] = self.buckets[name].token(value)
         return facts
+
+    def contradictions(self, project: Project) -> tuple[Contradiction, ...]:
+        """Answers that cannot all be true."""
+        return self.contradicted(self.facts(project))
+
+    def contradicted(self, facts: Facts) -> tuple[Contradiction, ...]:
+        found = [lookup(facts) for lookup in self.contradicting]
+        return tuple([each for each in found if each is not None])
 
     def _add_quantities(self, project: Project, facts: dict[str, str]) -> None:
         model, money = project.answers.get("C1"), project.answers.get("C2")
@@ -221,9 +236,18 @@ def _parse(texts: Mapping[str, str]) -> Rulebook:
         told={question.id: _told(question) for question in questions.values()},
         weights=tuple(factor.weight for factor in factors),
         factor_ids=tuple(factor.id for factor in factors),
+        contradicting=tuple(_contradicting(rule, domains, buckets) for rule in decision.contradictions),
     )
     refuse([*_unanswerable(rulebook)])
     return rulebook
+
+
+def _contradicting(
+    rule: ContradictionRule, domains: Domains, buckets: Mapping[str, Buckets]
+) -> Lookup[Contradiction | None]:
+    keys = keys_of([rule.when])
+    told = Contradiction(questions=keys, sentence=rule.sentence)
+    return Lookup(keys, domains, lambda facts: told if holds(rule.when, facts, buckets) else None)
 
 
 def _factor(file: FactorFile) -> Factor:

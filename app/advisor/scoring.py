@@ -213,11 +213,16 @@ def normalised(weights: Mapping[str, float], factors: Sequence[Factor]) -> list[
 def _lookup(reader: "_Reader", domains: Domains) -> Lookup[Read]:
     question = reader.question
     whens = [rule.when for choice in question.choices for rule in choice.effects]
-    keys = keys_of([({question.id: ()},), *whens, *(({rule.id: ()},) for rule in reader.interactions)])
+    also = [BUDGET] if reader.waits_for_budget else []
+    named = [question.id, *also, *(rule.id for rule in reader.interactions)]
+    keys = keys_of([*(({name: ()},) for name in named), *whens])
     return Lookup(keys, domains, reader.read)
 
 
 HOLDS, FAILS = "holds", "fails"
+
+BUDGET = "C2"
+"""The question whose answer says how long texts are, which decides with the hardware what fits."""
 
 
 def _settled(rule: Interaction, domains: Domains) -> Lookup[str]:
@@ -261,6 +266,7 @@ class _Reader:
         self.question, self.factor, self.share = question, factor, share
         self.choices = {choice.id: choice for choice in question.choices}
         self.interactions = [rule for rule in interactions if question.id in rule.questions]
+        self.waits_for_budget = question.kind == "hardware"
         self.made: dict[tuple[object, ...], Read] = {}
 
     def read(self, facts: Facts) -> Read:
@@ -268,17 +274,21 @@ class _Reader:
         if token == NOT_APPLICABLE:
             return self._once(("not_applicable",), lambda: self._unanswered("not_applicable", 0.0, 0.0))
         if token == UNKNOWN:
-            spans = [_span(choice, self.interactions, facts) for choice in self.question.choices]
-            low, high = min(low for low, _ in spans), max(high for _, high in spans)
+            low, high = self._any_choice(facts)
             return self._once((low, high), lambda: self._unanswered("unknown", low, high))
         choice = self.choices[token]
         rule = next(place for place, rule in enumerate(choice.rules) if _decided(rule, facts))
         cancelled = [facts[interaction.id] == HOLDS for interaction in self.interactions]
-        span = _span(choice, self.interactions, facts)
+        open_still = self.waits_for_budget and facts[BUDGET] == UNKNOWN
+        span = self._any_choice(facts) if open_still else _span(choice, self.interactions, facts)
         return self._once(
             (token, rule, *cancelled, *span),
             lambda: self._answered(choice, choice.rules[rule], cancelled, span),
         )
+
+    def _any_choice(self, facts: Facts) -> tuple[float, float]:
+        spans = [_span(choice, self.interactions, facts) for choice in self.question.choices]
+        return min(low for low, _ in spans), max(high for _, high in spans)
 
     def _once(self, key: tuple[object, ...], make: Callable[[], Read]) -> Read:
         """Thousands of combinations come to a few dozen readings."""

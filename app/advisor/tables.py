@@ -50,13 +50,13 @@ class Model(Rule):
     def key_value(self) -> int:
         return self.kv_heads * self.head_size
 
-    @cached_property
+    @property
     def body(self) -> int:
         """Parameters of all layers: L (2hq + 2hk + 3hf), a gated MLP of three matrices."""
         h = self.hidden
         return self.layers * (2 * h * self.query + 2 * h * self.key_value + 3 * h * self.feed_forward)
 
-    @cached_property
+    @property
     def head(self) -> int:
         """Parameters that turn the last hidden state into logits: V h."""
         return self.vocabulary * self.hidden
@@ -65,7 +65,7 @@ class Model(Rule):
     def embeddings(self) -> int:
         return self.head if self.tied else 2 * self.head
 
-    @cached_property
+    @property
     def parameters(self) -> int:
         return self.body + self.embeddings
 
@@ -85,23 +85,16 @@ class Model(Rule):
         low, high = 0.05, 20.0
         for _ in range(30):
             middle = (low * high) ** 0.5
-            low, high = (middle, high) if self._parameters_at(middle) < parameters else (low, middle)
-        layers, hidden, heads, feed_forward = self._shape_at(high)
+            low, high = (middle, high) if self._by(middle).parameters < parameters else (low, middle)
         name = f"{parameters / 1e9:.3g}B in the shape of {self.name}"
-        scaled = {"layers": layers, "hidden": hidden, "heads": heads, "feed_forward": feed_forward}
-        return Model.model_construct(**{**dict(self), **scaled, "name": name, "aliases": ()})
+        return self._by(high).model_copy(update={"name": name, "aliases": ()})
 
-    def _shape_at(self, factor: float) -> tuple[int, int, int, int]:
+    def _by(self, factor: float) -> "Model":
         """Widths and depth times a factor, so that the layers' parameters grow by its cube."""
-        shape = (self.layers, self.hidden, self.heads, self.feed_forward)
-        layers, hidden, heads, feed_forward = (max(1, round(each * factor)) for each in shape)
-        return layers, hidden, heads, feed_forward
-
-    def _parameters_at(self, factor: float) -> int:
-        """As `parameters`, without making a model of every size that is tried."""
-        layers, hidden, heads, feed_forward = self._shape_at(factor)
-        width = 2 * heads * self.head_size + 2 * self.key_value + 3 * feed_forward
-        return hidden * (layers * width + self.vocabulary * (1 if self.tied else 2))
+        scaled = ("layers", "hidden", "heads", "feed_forward")
+        return self.model_copy(
+            update={field: max(1, round(getattr(self, field) * factor)) for field in scaled}
+        )
 
 
 class Price(Rule):

@@ -191,10 +191,10 @@ def rollout_seconds(machine: Machine, model: Model, setup: Setup, rollouts: Roll
     points = min(DECODE_POINTS, positions)
     stride = positions / points
     total = 0.0
-    # A batch padded to its longest answer never shrinks, nor does one that is refilled.
-    full = rollouts.engine == "hf_generate" or rollouts.asynchronous
     for point in range(points):
         x = (point + 0.5) * stride
+        # A batch padded to its longest answer never shrinks, nor does one that is refilled.
+        full = rollouts.engine == "hf_generate" or rollouts.asynchronous
         going = started if full else started * exp(-x / lam)
         moved = 2 * decoded + going * model.cache_bytes * (rollouts.prompt + x)
         total += stride * (overhead + max(moved / read, 2 * decoded * going / done))

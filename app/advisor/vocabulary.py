@@ -184,6 +184,14 @@ class Preset(Rule):
     """Of all five factors; they add up to 1."""
 
 
+class ContradictionRule(Rule):
+    """Answers that cannot all be true."""
+
+    id: Id
+    when: Annotated[When, Field(min_length=1)]
+    sentence: Text
+
+
 class DecisionFile(Rule):
     version: Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}$")]
     tie: Annotated[float, Field(ge=0, lt=1)]
@@ -191,6 +199,9 @@ class DecisionFile(Rule):
     bands: Bands
     interactions: tuple[Interaction, ...] = ()
     presets: tuple[Preset, ...] = ()
+    contradictions: tuple[ContradictionRule, ...] = ()
+    most_paired_flips: Annotated[int, Field(ge=0, le=300)] = 12
+    """So many pairs of changed answers are told, the nearest ones."""
 
 
 class PlanRule(Rule):

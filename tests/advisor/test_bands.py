@@ -134,5 +134,6 @@ def test_the_first_question_to_answer_is_one_that_settles_a_gate(advise):
     first = next(unknown for unknown in advice.unknowns if unknown.question == "D3")
     assert "G1" in first.gates
     assert first.could_turn
-    swings = [unknown.swing for unknown in advice.unknowns]
-    assert swings == sorted(swings, reverse=True)
+    assert "“No automatic score”" in first.sentence
+    shares = [(unknown.share, unknown.swing) for unknown in advice.unknowns]
+    assert shares == sorted(shares, reverse=True)

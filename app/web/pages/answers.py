@@ -13,7 +13,7 @@ from app.errors import NotFound, Problem
 from app.models import Assessment
 from app.web import answer_form, conflicts, etags
 from app.web.answer_form import FormDep
-from app.web.assessing import answer, asked, standing
+from app.web.assessing import answer, asked, project, standing
 from app.web.deps import AssessmentDep, ItsRulebookDep, render
 from app.web.weighing import own_points, shares_of
 
@@ -157,6 +157,7 @@ def check(request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep)
         total=len(asked(rulebook)),
         weights=[(factor.title, shares[factor.id]) for factor in rulebook.factors],
         own_weights=bool(assessment.weights),
+        contradictions=rulebook.contradictions(project(assessment, rulebook)),
     )
 
 

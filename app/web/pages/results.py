@@ -76,6 +76,7 @@ def result(
         grouped=grouped,
         named=lambda sentence: with_gates_named(sentence, r.gates),
         leader=ahead,
+        share=share,
         near=share(near),
         overall=share(overall),
         warnings=[gate for gate in r.gates if gate.state == "holds" and gate.effect == "warn"],
