@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from json import dumps
+from math import isclose
 from typing import ClassVar
 
 from app.advisor.advice import Contribution, Coverage, Flip, GateOutcome, Recommendation, Stage
@@ -141,7 +142,7 @@ def compose(
     filing = filing or Filing()
     parts = (
         writer.context(project),
-        writer.drivers(),
+        writer.drivers(project),
         writer.options(),
         writer.outcome(),
         *writer.gates(),
@@ -232,7 +233,7 @@ class _Writer:
         )
         return Part("context", "Context and Problem Statement", 2, tuple(blocks))
 
-    def drivers(self) -> Part:
+    def drivers(self, project: Project) -> Part:
         advice = self.advice
         rows = tuple(
             (f.title, percent(f.weight), signed(f.direction), signed(f.contribution)) for f in advice.factors
@@ -245,10 +246,21 @@ class _Writer:
             ("Together", "", "", signed(advice.lean)),
         )
         how = self.line(
-            "Directions run from −1 (all SFT) to +1 (all GRPO); weight times direction is what a factor adds."
+            "Directions run from −1 (all SFT) to +1 (all GRPO); weight times direction is what a factor "
+            f"adds. {self._whose(project)}"
         )
         why = Bullets(tuple(self.line(factor.paragraph) for factor in advice.factors))
         return Part("drivers", "Decision Drivers", 2, (table, how, why))
+
+    def _whose(self, project: Project) -> str:
+        """Whether anybody moved the weights, which is what a sceptic asks first."""
+        own = {factor.id: factor.weight for factor in self.rulebook.factors}
+        given = project.weights or own
+        total = sum(given.values())
+        if all(isclose(given[factor] / total, own[factor], abs_tol=1e-6) for factor in own):
+            return "The weights are the rulebook’s own."
+        named = ", ".join(f"{f.title} {percent(f.weight)}" for f in self.rulebook.factors)
+        return f"The weights were set for this project; the rulebook’s own are {named}."
 
     def options(self) -> Part:
         options = (
@@ -267,15 +279,15 @@ class _Writer:
     def outcome(self) -> Part:
         advice = self.advice
         every = advice.acceptability.all if advice.lean_method == "grpo" else 1 - advice.acceptability.all
-        robust = "That says how robust the rules are; it is no forecast of success."
+        robust = ""
         if advice.decided_by != "tie":
-            method = advice.lean_method.upper()
             robust = (
-                f"Of all weightings, however far from these, {method} leads in {percent(every)}. {robust}"
+                f" Of all weightings, however far from these, {advice.lean_method.upper()} leads in "
+                f"{percent(every)}. That says how robust the rules are; it is no forecast of success."
             )
         blocks = [
             self.line(advice.reason, lead=f"Chosen option: “{advice.plan.title}”."),
-            self.line(f"{advice.band_reason} {robust}", lead=f"How firm: {BANDS[advice.band].lower()}."),
+            self.line(f"{advice.band_reason}{robust}", lead=f"How firm: {BANDS[advice.band].lower()}."),
             self.line(_DECIDED[advice.decided_by], lead="What decided."),
         ]
         return Part("outcome", "Decision Outcome", 2, tuple(blocks))
@@ -358,6 +370,8 @@ class _Writer:
         open_ones = len(self.advice.unknowns)
         missing = f"{open_ones} of {self.advice.coverage.total} questions have no answer yet. "
         missing = missing if open_ones else "Every question that applies has an answer. "
+        if not given:
+            return f"{missing}Nothing was measured."
         if not measured:
             return f"{missing}Nothing was measured: every answer counts as told."
         named = ", ".join(part.title for part in measured)
@@ -417,7 +431,9 @@ class _Writer:
         cost = self.advice.cost
         estimate = self.advice.estimate
         estimated = (*self._sentences(estimate, "summary"), *self._sentences(estimate, "warnings"))
-        assumed = self.line(" ".join(cost.assumptions))
+        # The estimate knows how many demonstrations and tokens there are; without it the cost names its own.
+        named = (estimate.assumptions if estimate else ()) or cost.assumptions
+        assumed = "; ".join(each.removeprefix("Assumed: ").removesuffix(".") for each in named)
         return Part(
             "cost",
             "Cost",
@@ -425,7 +441,7 @@ class _Writer:
             (
                 self.line(cost.sentence),
                 *([Bullets(estimated)] if estimated else []),
-                *([assumed] if cost.assumptions else []),
+                *([self.line(f"{assumed}.", lead="Assumed:")] if assumed else []),
             ),
         )
 

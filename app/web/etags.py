@@ -7,7 +7,7 @@ from json import dumps
 from pydantic import BaseModel
 
 from app.errors import Malformed
-from app.models import Assessment, StoredAnswer
+from app.models import Assessment, Milestone, StoredAnswer
 
 TAG = re.compile(r'(W/)?("[\x21\x23-\x7e]*")')
 
@@ -19,6 +19,12 @@ def token(row: StoredAnswer | None) -> str:
 
 def weights_token(assessment: Assessment) -> str:
     return _digest(dumps(assessment.weights, sort_keys=True))[:16]
+
+
+def decision_token(milestone: Milestone) -> str:
+    """Names what people decided about a recommendation, as it stands."""
+    decided = (milestone.status, milestone.owner, milestone.review_by, milestone.supersedes_id)
+    return _digest(dumps([str(each) for each in decided]))[:16]
 
 
 def _digest(text: str) -> str:

@@ -55,7 +55,8 @@ def _read(body: bytes) -> Any:
     try:
         return strict_loads(body)
     except InvalidInput as error:
-        raise InvalidInput("The file cannot be imported.", error.problems) from None
+        told = tuple(_problem("file", each.what) for each in error.problems)
+        raise InvalidInput("The file cannot be imported.", told) from None
     except Malformed as error:
         raise InvalidInput("The file cannot be imported.", (_problem("file", error.sentence),)) from None
 

@@ -32,14 +32,22 @@ OPEN = ("proposed", "accepted")
 
 
 def record_of(
-    session: Session, milestone: Milestone, rulebook: Rulebook, site: str = "", with_notes: bool = True
+    session: Session,
+    milestone: Milestone,
+    rulebook: Rulebook,
+    site: str = "",
+    with_notes: bool = True,
+    outside: bool = False,
 ) -> Record:
-    """`rulebook` is the one it was frozen under. Runs are linked under `site`, where that is given."""
+    """`rulebook` is the one it was frozen under. Runs are linked under `site`, where that is given.
+
+    For readers from `outside` no other assessment is named.
+    """
     return compose(
         frozen(milestone, rulebook),
         milestone.recommendation,
         rulebook,
-        filing_of(session, milestone),
+        filing_of(session, milestone, outside),
         confirmed(session, milestone, site),
         with_notes,
     )
@@ -63,7 +71,7 @@ def csv_of(milestone: Milestone, rulebook: Rulebook) -> str:
     return decision_file.to_csv(frozen(milestone, rulebook), milestone.recommendation)
 
 
-def filing_of(session: Session, milestone: Milestone) -> Filing:
+def filing_of(session: Session, milestone: Milestone, outside: bool = False) -> Filing:
     earlier = session.get(Milestone, milestone.supersedes_id) if milestone.supersedes_id else None
     later = session.scalar(
         select(Milestone)
@@ -76,8 +84,10 @@ def filing_of(session: Session, milestone: Milestone) -> Filing:
         decided_on=milestone.created_at.date().isoformat(),
         owner=milestone.owner,
         review_by=milestone.review_by.isoformat() if milestone.review_by else "",
-        supersedes=called(earlier) if earlier else "",
-        superseded_by=called(later) if later and milestone.status == "superseded" else "",
+        supersedes=called(earlier, milestone if outside else None) if earlier else "",
+        superseded_by=called(later, milestone if outside else None)
+        if later and milestone.status == "superseded"
+        else "",
         number=milestone.number,
         note=milestone.label
         if milestone.kind == "decision"
@@ -85,9 +95,12 @@ def filing_of(session: Session, milestone: Milestone) -> Filing:
     )
 
 
-def called(milestone: Milestone) -> str:
+def called(milestone: Milestone, seen_from: Milestone | None = None) -> str:
+    """The name of its assessment is left out where it is `seen_from` another."""
     made = milestone.created_at.date().isoformat()
-    return f"recommendation {milestone.number} of “{milestone.name}”, {made}"
+    elsewhere = seen_from is not None and seen_from.assessment_id != milestone.assessment_id
+    of = "another assessment" if elsewhere else f"“{milestone.name}”"
+    return f"recommendation {milestone.number} of {of}, {made}"
 
 
 # What the runs found

@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.database import Database, now
 from app.errors import Gone, InvalidInput, NotFound, Problem
 from app.models import Assessment, Milestone, Share
+from app.protocol import Name
 from app.settings import WebSettings
 from app.web.security import SEEN_AGAIN_AFTER, hashed
 
@@ -33,8 +35,11 @@ def new_share(
     if not 0 < wanted.days <= settings.share_max_days:
         what = f"A link is valid for up to {settings.share_max_days:g} days: enter a number from 1."
         problems.append(Problem(where="days", what=what))
-    if len(wanted.label) > LONGEST_LABEL or not wanted.label.isprintable():
-        problems.append(Problem(where="label", what=f"Up to {LONGEST_LABEL} characters on one line fit."))
+    try:
+        TypeAdapter(Name).validate_python(wanted.label or "-")
+    except ValidationError as error:
+        what = error.errors()[0]["msg"].removeprefix("Value error, ")
+        problems.append(Problem(where="label", what=f"“For whom” cannot be used: {what}."))
     if problems:
         raise InvalidInput("The link cannot be made.", tuple(problems))
     token = secrets.token_urlsafe(32)

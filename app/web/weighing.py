@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.advisor.answers import SMALLEST_WEIGHT
 from app.advisor.ranking import by_rank
 from app.advisor.rulebook import Rulebook
 from app.errors import Problem
@@ -27,19 +28,25 @@ def typed(points: Points) -> dict[str, str]:
 
 
 def read_points(form: Mapping[str, str], rulebook: Rulebook) -> tuple[dict[str, float], list[Problem]]:
-    """Each from 0 to 100 and not all 0; a problem stands at the id of its field."""
+    """Each from 0 to 100, none too small to count, not all 0; a problem stands at the id of its field."""
     points, problems = {}, []
     for factor in rulebook.factors:
-        text = form.get(factor.id, "").replace(",", ".")
-        fits = len(text) <= 12 and answer_form.NUMBER.fullmatch(text)
-        points[factor.id] = float(text) if fits else -1.0
-        if not 0 <= points[factor.id] <= 100:
-            what = f"{factor.title}: enter a number from 0 to 100."
-            problems.append(Problem(where=f"weight-{factor.id}", what=what))
+        points[factor.id] = _point(form.get(factor.id, ""))
+        wanted = "a number from 0 to 100" if points[factor.id] < 0 else "0, or at least 0.000001"
+        if not (points[factor.id] == 0 or SMALLEST_WEIGHT <= points[factor.id] <= 100):
+            problems.append(Problem(where=f"weight-{factor.id}", what=f"{factor.title}: enter {wanted}."))
     if not problems and not any(points.values()):
         first = rulebook.factors[0].id
         problems.append(Problem(where=f"weight-{first}", what="At least one factor must have more than 0."))
     return points, problems
+
+
+def _point(text: str) -> float:
+    """-1 for what is no number from 0 to 100; a comma is a decimal point, never a thousands separator."""
+    plain = text.replace(",", ".")
+    fits = len(text) <= 12 and answer_form.NUMBER.fullmatch(plain) and not answer_form.GROUPED.fullmatch(text)
+    value = abs(float(plain)) if fits and float(plain) >= 0 else -1.0
+    return value if value <= 100 else -1.0
 
 
 def shares_of(points: Points) -> dict[str, str]:

@@ -52,7 +52,8 @@ def test_the_page_takes_a_file_or_its_text_and_says_that_it_came_out_the_same(ap
     file = exported(program(app))
     sent = browser.post("/assessments/import", files={"file": ("record.json", file.encode())})
     assert sent.status_code == 303, sent.text
-    assert "Imported: the same result, byte for byte" in browser.get(sent.headers["location"]).text
+    page = browser.get(sent.headers["location"]).text
+    assert "<dt>Origin</dt><dd>Imported: the same result, byte for byte" in page
     pasted = browser.post("/assessments/import", data={"pasted": file}, files={"file": ("", b"")})
     assert pasted.status_code == 303
     assert "Start from an exported record" in browser.get("/assessments/new").text
@@ -155,3 +156,4 @@ def test_what_is_no_record_at_all_is_refused_in_words(browser, body):
     page = browser.post("/assessments/import", files={"file": ("record.json", body or b" ")})
     assert page.status_code == 422
     assert "There is a problem" in page.text
+    assert "body:" not in page.text

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -17,6 +18,7 @@ from app.protocol import Evaluation, EvaluationEvent, RunSpec, RunState, Share
 from tests.web.conftest import owner, parts_of, program, stranger
 
 RULEBOOK = read_rulebook()
+FACTORS = [factor.id for factor in RULEBOOK.factors]
 LEGAL = RULEBOOK.examples[0].answers
 NOTED = {
     "choice": "self_correction",
@@ -130,6 +132,58 @@ def test_what_cannot_be_recorded_is_told_beside_its_field_and_changes_nothing(ap
     assert answer.status_code == 422
     assert said in answer.text
     assert api.get(f"{address}/recommendation").json()["status"] == "proposed"
+
+
+def test_two_tabs_deciding_at_once_lose_neither_owner_nor_day(on_both):
+    client, browser = program(on_both), owner(on_both)
+    address = decided(client)
+    path = f"{page_of(address)}/record?number=1"
+    loaded = re.search(r'name="loaded" value="([^"]+)"', browser.get(path).text)[1]
+    first = {"status": "proposed", "owner": "Ann", "review_by": "2027-03-01", "loaded": loaded}
+    assert browser.post(path, data=first).status_code == 303
+    late = {"status": "accepted", "owner": "", "review_by": "", "supersedes": "", "loaded": loaded}
+    told = browser.post(path, data=late)
+    assert told.status_code == 409
+    assert "was changed while this page was open" in told.text
+    assert "<dd>Ann; review by" in told.text
+    assert '<option value="accepted" selected' in told.text
+    stored = client.get(f"{address}/recommendation").json()
+    assert (stored["status"], stored["owner"]) == ("proposed", "Ann")
+    late["loaded"] = re.search(r'name="loaded" value="([^"]+)"', told.text)[1]
+    assert browser.post(path, data=late).status_code == 303
+    assert client.get(f"{address}/recommendation").json()["status"] == "accepted"
+
+
+def test_a_printed_record_names_the_address_of_this_recommendation_not_of_the_latest(api, browser):
+    address = decided(api)
+    page = browser.get(f"{page_of(address)}/record").text
+    assert f"{page_of(address)}/record?number=1</span>" in page
+
+
+def test_the_record_says_whose_weights_they_are(api):
+    own, moved = decided(api), begun(api, weights=dict.fromkeys(FACTORS, 20))
+    assert "The weights are the rulebook’s own." in api.get(f"{own}/record.md").text
+    api.post(f"{moved}/recommendation")
+    told = api.get(f"{moved}/record.md").text
+    assert "The weights were set for this project; the rulebook’s own are Objective" in told
+
+
+def test_the_record_assumes_what_the_estimate_assumes_and_says_so_once(api):
+    address = decided(api)
+    said = api.get(f"{address}/recommendation").json()["recommendation"]
+    record = api.get(f"{address}/record.md").text
+    assert record.count("Assumed:") == 1
+    for each in said["estimate"]["assumptions"]:
+        assert each.removeprefix("Assumed: ").removesuffix(".") in record
+
+
+def test_a_record_without_answers_claims_none(api):
+    address = begun(api, answers={})
+    api.post(f"{address}/recommendation")
+    record = api.get(f"{address}/record.md").text
+    assert "Nothing was measured." in record
+    assert "every answer counts as told" not in record
+    assert "a tie goes to SFT. That says how robust" not in record
 
 
 def test_an_older_one_cannot_be_accepted_over_a_newer_one(api):

@@ -43,6 +43,31 @@ def test_a_stranger_reads_the_record_and_nothing_else(on_both):
     assert "<form" not in answer.text
 
 
+def test_a_link_names_no_other_assessment(app):
+    client, address, made = shared(app)
+    secret = client.post("/api/v1/assessments", json={"name": "Hush hush"}).headers["location"]
+    other = client.post(f"{secret}/recommendation").json()
+    client.patch(f"{address}/milestones/1", json={"status": "accepted", "supersedes_id": other["id"]})
+    assert "Hush hush" in client.get(f"{address}/record.md").text
+    page = stranger(app).get(path_of(made)).text
+    assert "Hush hush" not in page
+    assert "supersedes recommendation 1 of another assessment" in page
+
+
+def test_a_link_is_offered_for_the_recommendation_not_for_a_scenario_tried_since(api, browser):
+    path = page_of(decided(api))
+    kept = browser.post(f"{path}/scenarios", data={"number": "1", "label": "Wilder", "O1": "tone_or_voice"})
+    assert kept.status_code == 303
+    assert '<option value="1" selected>' in browser.get(f"{path}/share").text
+
+
+def test_the_share_page_takes_no_absurd_number_and_any_script_of_a_name(api, browser):
+    path = page_of(decided(api))
+    assert browser.post(f"{path}/share", data={"number": "9" * 5000, "days": "1"}).status_code == 404
+    made = browser.post(f"{path}/share", data={"number": "1", "days": "1", "label": "Prüfung 審査 مراجعة"})
+    assert "The new link" in made.text
+
+
 def test_notes_are_shown_only_where_they_were_ticked(app):
     _, _, without = shared(app)
     page = stranger(app).get(path_of(without)).text

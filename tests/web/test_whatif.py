@@ -215,6 +215,31 @@ def test_the_weights_page_suggests_without_saving_and_works_without_scripts(on_b
         assert factor.high_end in looked.text
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("0.0000001", "enter 0, or at least 0.000001"),
+        ("1,000", "enter a number from 0 to 100"),
+        ("-1", "enter a number from 0 to 100"),
+    ],
+)
+def test_points_that_no_recommendation_could_be_made_from_are_not_saved(
+    app: FastAPI, typed: str, said: str
+) -> None:
+    api, browser = program(app), owner(app)
+    path = decided(api)
+    page, twenty = path.removeprefix("/api/v1"), dict.fromkeys((f.id for f in RULEBOOK.factors), "20")
+    told = browser.post(f"{page}/weights", data=twenty | {"objective": typed})
+    assert (told.status_code, f"Objective: {said}" in told.text) == (422, True)
+    assert f'value="{typed}"' in told.text
+    assert api.get(path).json()["weights"] == {}
+    tried = browser.post(f"{page}/whatif", data={"number": "1", "objective": typed})
+    assert (tried.status_code, f"Objective: {said}" in tried.text) == (422, True)
+    assert browser.post(f"{page}/weights", data=twenty | {"objective": "12,5"}).status_code == 303
+    assert api.get(path).json()["weights"]["objective"] == 12.5
+    assert browser.post(f"{page}/result").status_code == 303
+
+
 def test_the_questionnaire_offers_the_presets_its_own_first(api: TestClient) -> None:
     told = api.get("/api/v1/questionnaire").json()["presets"]
     assert [preset["id"] for preset in told] == [

@@ -18,6 +18,7 @@ from app.web.advice_shown import scale
 from app.web.answer_form import FormDep
 from app.web.assessing import latest
 from app.web.deps import AssessmentDep, Parts, PartsDep, SessionDep, render
+from app.web.etags import decision_token
 from app.web.records import (
     STATUSES,
     Decided,
@@ -55,7 +56,9 @@ def _page(
     parts: Parts,
     values: Mapping[str, str],
     problems: tuple[Problem, ...] = (),
+    clash: bool = False,
 ) -> Response:
+    """`values` fill the form; with `clash` they are what was typed over something newer."""
     rulebook = parts.rulebooks.of(session, milestone.rulebook_checksum)
     record = record_of(session, milestone, rulebook, site_of(request, parts))
     others = session.scalars(
@@ -71,7 +74,7 @@ def _page(
     return render(
         request,
         "record.html",
-        422 if problems else 200,
+        409 if clash else 422 if problems else 200,
         assessment=assessment,
         milestone=milestone,
         record=record,
@@ -79,6 +82,8 @@ def _page(
         factors=milestone.recommendation.factors,
         scale=scale(milestone.recommendation),
         values=values,
+        loaded=decision_token(milestone),
+        clash=clash,
         problems=problems,
         statuses=[(status, status.capitalize()) for status in STATUSES],
         earlier=[("", "Nothing"), *((str(each.id), _named(each)) for each in others)],
@@ -109,12 +114,14 @@ def record_decision(
     number: int,
 ) -> Response:
     milestone = frozen_at(assessment, number)
+    typed = _values(milestone) | form
+    stale = form.get("loaded", decision_token(milestone)) != decision_token(milestone)
+    if stale and any(typed[name] != stored for name, stored in _values(milestone).items()):
+        return _page(request, assessment, milestone, session, parts, typed, clash=True)
     try:
         decide(session, assessment, milestone, _decided(session, form))
     except InvalidInput as error:
-        return _page(
-            request, assessment, milestone, session, parts, _values(milestone) | form, error.problems
-        )
+        return _page(request, assessment, milestone, session, parts, typed, error.problems)
     return RedirectResponse(f"/assessments/{assessment.id}/record?number={number}", 303)
 
 

@@ -12,6 +12,7 @@ from app.errors import Gone, InvalidInput, NotFound, Problem
 from app.models import Assessment
 from app.web.advice_shown import scale
 from app.web.answer_form import NUMBER, FormDep
+from app.web.assessing import latest
 from app.web.deps import AssessmentDep, Parts, PartsDep, SessionDep, render
 from app.web.pages.records import frozen_at, site_of
 from app.web.records import record_of
@@ -42,9 +43,9 @@ def share_page(
     parts: PartsDep,
     number: int | None = None,
 ) -> Response:
-    if not assessment.milestones:
+    chosen = frozen_at(assessment, number) if number is not None else latest(assessment)
+    if chosen is None:
         return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
-    chosen = frozen_at(assessment, number) if number is not None else assessment.milestones[-1]
     values = {
         "number": str(chosen.number),
         "label": "",
@@ -66,7 +67,9 @@ def create_share(
         label=form.get("label", ""),
         with_notes=form.get("notes") == "yes",
     )
-    milestone = frozen_at(assessment, int(number) if number.isascii() and number.isdecimal() else 0)
+    milestone = frozen_at(
+        assessment, int(number) if len(number) < 9 and number.isascii() and number.isdecimal() else 0
+    )
     try:
         _, token = new_share(session, parts.settings, milestone, wanted)
     except InvalidInput as error:
@@ -130,7 +133,7 @@ def shared(request: Request, token: str, session: SessionDep, parts: PartsDep) -
             request,
             "shared.html",
             milestone=milestone,
-            record=record_of(session, milestone, rulebook, with_notes=share.with_notes),
+            record=record_of(session, milestone, rulebook, with_notes=share.with_notes, outside=True),
             scale=scale(milestone.recommendation),
             share=share,
         )
