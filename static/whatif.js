@@ -17,4 +17,7 @@ form.addEventListener("keydown", (event) => {
 });
 
 // Coming back to the page, some browsers bring back what was typed: the result must fit it.
-addEventListener("pageshow", () => form.dispatchEvent(new Event("input")));
+// What is complained about must stay to be read.
+addEventListener("pageshow", () => {
+  if (!document.querySelector(".error-summary")) form.dispatchEvent(new Event("input"));
+});

@@ -86,7 +86,10 @@ def opened(session: Session, token: str) -> tuple[Share, Milestone]:
     share = session.scalar(select(Share).where(Share.hash == hashed(token)))
     milestone = session.get(Milestone, share.milestone_id) if share else None
     if share is None or milestone is None:
-        raise NotFound("There is nothing under this link: it may have been copied only in part.")
+        raise NotFound(
+            "There is nothing under this link: it may have been copied only in part, or what "
+            "it showed was deleted."
+        )
     match state_of(share):
         case "revoked":
             raise Gone("This link was revoked. Ask whoever sent it for a new one.")

@@ -166,6 +166,7 @@ def tried(form: Mapping[str, str], milestone: Milestone, rulebook: Rulebook) -> 
     weights, wrong = dict(milestone.weights), []
     if points != saved:
         read, wrong = read_points(points, rulebook)
+        read = {} if read == own_points(rulebook) else read
         weights = weights if wrong else read
     return Tried(answers, weights, fields | points, problems + wrong)
 

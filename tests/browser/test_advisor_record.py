@@ -131,7 +131,9 @@ def test_an_exported_decision_imports_to_the_same_result(
     page.get_by_label("File").set_input_files(file)
     page.get_by_role("button", name="Import").click()
     page.wait_for_url("**/record?number=1")
-    expect(page.get_by_role("definition").filter(has_text="Imported: the same result, byte for byte")).to_be_visible()
+    expect(
+        page.get_by_role("definition").filter(has_text="Imported: the same result, byte for byte")
+    ).to_be_visible()
     again = httpx.get(page.url.replace(site, f"{site}/api/v1").replace("/record?", "/record.json?"))
     tail = b'"recommendation": '
     assert again.content.split(tail)[1] == exported.content.split(tail)[1]

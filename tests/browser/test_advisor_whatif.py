@@ -222,3 +222,23 @@ def test_two_results_become_cards_on_a_phone(browse: Browse, decided: Start):
     assert second is not None
     assert second["y"] >= first["y"] + first["height"]
     assert second["x"] == first["x"]
+
+
+def test_newer_answers_are_replaced_only_when_asked_to_and_the_question_stays_to_be_read(
+    browse: Browse, site: str, decided: Start
+):
+    path = decided()
+    newer = {"choice": "cannot", "note": "Nobody could score it."}
+    httpx.put(f"{site}/api/v1{path}/answers/D3", json=newer)
+    page = browse()
+    page.goto(f"{path}/whatif")
+    with page.expect_response("**/whatif"):
+        page.get_by_label("Automatic score").select_option("judge_free_form")
+    page.get_by_role("button", name="Make these my answers").click()
+    summary = page.get_by_role("alert")
+    expect(summary).to_contain_text("answered since the saved result, now “It cannot”")
+    page.wait_for_timeout(600)  # Longer than a recalculation waits.
+    expect(summary).to_contain_text("answered since the saved result, now “It cannot”")
+    page.get_by_role("button", name="Replace what was changed since").click()
+    page.wait_for_url("**/check")
+    assert httpx.get(f"{site}/api/v1{path}/answers/D3").json()["answer"] == "judge_free_form"

@@ -240,6 +240,33 @@ def test_points_that_no_recommendation_could_be_made_from_are_not_saved(
     assert browser.post(f"{page}/result").status_code == 303
 
 
+def test_answers_given_since_the_saved_result_are_not_replaced_unasked(on_both: FastAPI) -> None:
+    api, browser = program(on_both), owner(on_both)
+    path = decided(api)
+    page = path.removeprefix("/api/v1")
+    newer = {"choice": "cannot", "note": "Tried in March: nobody could score it."}
+    api.put(f"{path}/answers/D3", json=newer)
+    tried = {"number": "1", "D3": "judge_free_form", "label": "Half typed"}
+    asked = browser.post(f"{page}/whatif/adopt", data=tried)
+    assert asked.status_code == 409
+    assert "Automatic score: answered since the saved result, now “It cannot”." in asked.text
+    assert 'value="Half typed"' in asked.text
+    assert api.get(f"{path}/answers/D3").json()["answer"] == newer
+    assert browser.post(f"{page}/whatif/adopt", data=tried | {"replace": "yes"}).status_code == 303
+    assert api.get(f"{path}/answers/D3").json()["answer"] == "judge_free_form"
+    api.patch(path, json={"weights": dict.fromkeys((f.id for f in RULEBOOK.factors), 1.0)})
+    asked = browser.post(f"{page}/whatif/adopt", data={"number": "1", "objective": "80"})
+    assert (asked.status_code, "The weights were changed since" in asked.text) == (409, True)
+
+
+def test_the_rulebooks_own_weights_tried_out_again_stay_its_own(app: FastAPI) -> None:
+    api, browser = program(app), owner(app)
+    path = decided(api)
+    own = {f.id: f"{100 * f.weight:.1f}" for f in RULEBOOK.factors}
+    assert browser.post(f"{path.removeprefix('/api/v1')}/whatif/adopt", data=own).status_code == 303
+    assert api.get(path).json()["weights"] == {}
+
+
 def test_the_questionnaire_offers_the_presets_its_own_first(api: TestClient) -> None:
     told = api.get("/api/v1/questionnaire").json()["presets"]
     assert [preset["id"] for preset in told] == [

@@ -87,10 +87,37 @@ def adopt(
     milestone = _base(assessment, form)
     rulebook = parts.rulebooks.of(session, milestone.rulebook_checksum)
     told = tried(form, milestone, rulebook)
-    problems = told.problems or _taken_over(assessment, milestone, told, present)
+    newer = [] if form.get("replace") else _newer(assessment, milestone, told, rulebook)
+    problems = told.problems or newer or _taken_over(assessment, milestone, told, present)
     if problems:
-        return _page(request, assessment, milestone, rulebook, told, problems=problems)
+        label, replaces = form.get("label", ""), bool(newer)
+        return _page(
+            request, assessment, milestone, rulebook, told, label=label, problems=problems, replaces=replaces
+        )
     return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
+
+
+def _newer(assessment: Assessment, milestone: Milestone, told: Tried, rulebook: Rulebook) -> list[Problem]:
+    """What would be replaced although it was given after the saved result: no milestone holds it."""
+    present = assessing.answers(assessment)
+    since = {
+        question
+        for question, given in told.answers.items()
+        if given != milestone.answers.get(question)
+        and present.get(question) not in (given, milestone.answers.get(question))
+    }
+    found = [
+        Problem(
+            where=question,
+            what=f"{rulebook.questions[question].title}: answered since the saved result, now "
+            f"“{answer_in_words(present.get(question), question, rulebook)}”.",
+        )
+        for question in rulebook.questions
+        if question in since
+    ]
+    if told.weights != milestone.weights and assessment.weights not in (told.weights, milestone.weights):
+        found.append(Problem(where="replace", what="The weights were changed since the saved result."))
+    return found
 
 
 def _taken_over(
@@ -141,13 +168,15 @@ def _page(
     *,
     label: str = "",
     problems: list[Problem] | None = None,
+    replaces: bool = False,
 ) -> Response:
+    """`replaces` asks first, because newer answers would be lost."""
     beside = what_if(milestone, told.answers, told.weights, rulebook)
     wrong = [*told.problems, *(problems or [])]
     return render(
         request,
         "whatif.html",
-        422 if wrong else 200,
+        409 if replaces else 422 if wrong else 200,
         assessment=assessment,
         milestone=milestone,
         saved=milestone.recommendation,
@@ -169,5 +198,6 @@ def _page(
         changed={each.what for each in beside.changed},
         problems=wrong,
         label=label,
+        replaces=replaces,
         moved_on=bool(assessing.changed_since(assessment, milestone, rulebook)),
     )
