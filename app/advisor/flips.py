@@ -42,8 +42,10 @@ class Changed(NamedTuple):
     """Of the questions it touches, by place."""
     guarded: frozenset[int]
     """Places of the gates it touches."""
+    gates: int
+    """The same, two bits a gate."""
     blocks: int
-    """What those block, two bits a gate."""
+    """What those block."""
     lean: float
     adds_up: bool
     """Whether as many questions apply as before; only then do changes of the lean simply add up."""
@@ -95,7 +97,9 @@ class Search:
 
     def turning(self, changes: Iterable[Changed]) -> list[Found]:
         """Those that turn the advice by themselves."""
-        able = [each for each in changes if self._may_turn(each.lean, self._blocks_after(each))]
+        able = [
+            each for each in changes if self._may_turn(each.lean, self.blocks & ~each.gates | each.blocks)
+        ]
         return [found for each in able if (found := self.confirmed(each)) is not None]
 
     def candidates(self, changes: Sequence[Changed]) -> Iterator[tuple[float, Changed, Changed]]:
@@ -134,6 +138,7 @@ class Search:
             facts,
             reads,
             guarded,
+            _all_of(guarded),
             self._blocked(guarded, told),
             self._added_up(reads),
             all(reads[place].applies == before[place].applies for place in read),
@@ -141,12 +146,12 @@ class Search:
 
     def _together(self, first: Changed, second: Changed) -> tuple[float, int]:
         """Lean and blocking gates after both."""
-        blocks = self._blocks_after(first, second)
+        blocks = self.blocks & ~(first.gates | second.gates) | first.blocks | second.blocks
         lean = first.lean + second.lean - self.lean
         adds_up = first.adds_up and second.adds_up
-        shared, guarded = first.reads.keys() & second.reads.keys(), first.guarded & second.guarded
-        if not shared and not guarded and adds_up:
+        if adds_up and not first.gates & second.gates and first.reads.keys().isdisjoint(second.reads):
             return lean, blocks
+        shared, guarded = first.reads.keys() & second.reads.keys(), first.guarded & second.guarded
         facts = {**self.present.facts, **first.facts, **second.facts}
         known = self._known(facts) if shared else facts
         again = {place: self.readers[place](known) for place in shared}
@@ -171,14 +176,6 @@ class Search:
         applied = [(w, s / t) for w, s, t in zip(self.present.weights, sums, totals, strict=True) if t]
         whole = sum([weight for weight, _ in applied])
         return sum([weight * d for weight, d in applied]) / whole if whole else 0.0
-
-    def _blocks_after(self, *changes: Changed) -> int:
-        blocks = self.blocks
-        for each in changes:
-            blocks &= ~_all_of(each.guarded)
-        for each in changes:
-            blocks |= each.blocks
-        return blocks
 
     def _blocked(self, places: Iterable[int], facts: Facts) -> int:
         return sum([(self.gates[place](facts).bits & NEITHER) << 2 * place for place in places])
