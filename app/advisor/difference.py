@@ -306,6 +306,11 @@ class Verdict(Message):
     band: Band
     lean: float
 
+    @property
+    def kind(self) -> TrainingMethod | Literal["not_yet"]:
+        """What is told: whoever is not to train yet has no method, whichever way the lean points."""
+        return "not_yet" if self.plan == "not_yet" else self.method
+
 
 class LeftOpen(Message):
     """An answer that the other rulebook does not know any more."""
@@ -323,8 +328,8 @@ class Effect(Message):
 
     @property
     def turns(self) -> int:
-        """2 where the method is another, 1 where plan or band is, 0 otherwise."""
-        if self.before is None or self.before.method != self.after.method:
+        """2 where the verdict is another, 1 where plan or band is, 0 otherwise."""
+        if self.before is None or self.before.kind != self.after.kind:
             return 2
         return int((self.before.plan, self.before.band) != (self.after.plan, self.after.band))
 
@@ -343,6 +348,8 @@ def carried(
     told: Told, rulebook: Rulebook, named_by: Rulebook | None = None
 ) -> tuple[dict[str, Any], tuple[LeftOpen, ...]]:
     """What `rulebook` can read of it, and what it cannot; `named_by` knows the titles of the latter."""
+    if not _unread(rulebook, told):
+        return dict(told), ()
     kept: dict[str, Any] = {"answers": {}, "measurements": {}}
     left_open = []
     for part in ("answers", "measurements"):

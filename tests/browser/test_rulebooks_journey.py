@@ -58,7 +58,7 @@ def test_from_upload_to_an_upgraded_assessment(browse: Browse, site: str, assess
     )
     page.get_by_label("Note").fill("Everything the other way.")
     page.get_by_role("button", name="Upload and check").click()
-    expect(page.get_by_text("would get the other method")).to_be_visible()
+    expect(page.get_by_text("would get another verdict")).to_be_visible()
     expect(page.locator(".shift")).to_have_count(2)
     draft = page.url
     page.get_by_role("link", name="Publish").click()
@@ -66,7 +66,7 @@ def test_from_upload_to_an_upgraded_assessment(browse: Browse, site: str, assess
     page.wait_for_url("**/rulebooks")
     page.goto(path)
     page.get_by_role("link", name="See what upgrading would change").click()
-    expect(page.get_by_text("Upgrading changes the method.")).to_be_visible()
+    expect(page.get_by_text("Upgrading changes the verdict.")).to_be_visible()
     page.get_by_role("button", name="Freeze a milestone and upgrade").click()
     page.wait_for_url(f"**{path}")
     expect(page.locator("#upgrade-notice")).to_have_count(0)

@@ -6,7 +6,7 @@ import re
 import zipfile
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from app.main import read_rulebook, rulebook_files
 from app.models import Assessment, Change, StoredRulebook
@@ -75,7 +75,7 @@ def test_the_way_of_a_rulebook_from_upload_to_an_upgraded_assessment(on_both):
     assert moved["name"] == "Pilot"
     assert (moved["effect"]["before"]["method"], moved["effect"]["after"]["method"]) == ("grpo", "sft")
     preview = browser.get(f"/rulebooks/{draft['checksum']}").text
-    assert "1 of 1 assessments would get the other method" in preview
+    assert "1 of 1 assessment would get another verdict" in preview
 
     assert browser.post(f"/rulebooks/{draft['checksum']}/publish").status_code == 303
     assert client.get("/api/v1/questionnaire").json()["version"] == LATER
@@ -85,7 +85,7 @@ def test_the_way_of_a_rulebook_from_upload_to_an_upgraded_assessment(on_both):
     assert client.get(f"/api/v1/assessments/{assessment}").json()["rulebook_version"] == NOW
 
     asked = browser.get(f"/assessments/{assessment}/upgrade").text
-    assert "Upgrading changes the method" in asked
+    assert "Upgrading changes the verdict" in asked
     stale = browser.post(f"/assessments/{assessment}/upgrade", data={"to": shipped})
     assert stale.status_code == 409
     assert (
@@ -276,3 +276,33 @@ def test_a_rulebook_nobody_can_read_any_more_locks_nobody_out(on_both):
     assert browser.get(f"/assessments/{assessment}/upgrade").status_code == 200
     assert client.post(f"/api/v1/assessments/{assessment}/upgrade").json()["milestone"] == 1
     assert browser.get(f"/assessments/{assessment}/check").status_code == 200
+
+
+def test_whoever_is_not_to_train_yet_does_not_get_another_verdict_with_another_lean(app):
+    client, browser = program(app), owner(app)
+    client.post("/api/v1/assessments", json={"name": "Early", "answers": {"O1": "self_correction"}})
+    draft = upload(client, turned()).json()["checksum"]
+    path = f"rulebooks/{read_rulebook().checksum}/diff/{draft}"
+    (moved,) = client.get(f"/api/v1/{path}").json()["assessments"]
+    before, after = moved["effect"]["before"], moved["effect"]["after"]
+    assert before["plan"] == after["plan"] == "not_yet"
+    assert before["method"] != after["method"]
+    assert "No assessment would get another verdict." in browser.get(f"/{path}").text
+
+
+def test_a_comparison_counts_every_assessment_and_lists_those_that_change_most(app):
+    client, browser = program(app), owner(app)
+    for number in range(45):
+        begun(client, f"Pilot {number}")
+    draft = upload(client, turned()).json()["checksum"]
+    path = f"rulebooks/{read_rulebook().checksum}/diff/{draft}"
+    page = browser.get(f"/{path}").text
+    assert "45 of 45 assessments would get another verdict." in page
+    assert "Shown are the 40 that change most." in page
+    assert page.count('<svg class="shift"') == 40
+    assert len(client.get(f"/api/v1/{path}").json()["assessments"]) == 45
+    statements = []
+    engine = parts_of(app).database.engine
+    event.listen(engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    browser.get(f"/{path}")
+    assert len([each for each in statements if "FROM milestones" in each]) == 0
