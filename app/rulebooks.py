@@ -163,7 +163,7 @@ def _parsed(session: Session, checksum: str) -> Rulebook:
     if stored is None:
         raise Conflict("The rulebook this was answered under is not in store any more.")
     try:
-        return Rulebook.parse(stored.files)
+        return Rulebook.stored(stored.files)
     except BrokenRulebook as error:
         raise Conflict(
             f"Rulebook {stored.version} cannot be read by this version of Tuning Fork ({error.sentence})."

@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from app.advisor.rulebook import Rulebook
 from app.database import Database
-from app.errors import Conflict
+from app.errors import BrokenRulebook, Conflict
 from app.main import read_rulebook, rulebook_files
 from app.models import Assessment, StoredRulebook
 from app.rulebooks import Rulebooks
@@ -77,3 +77,32 @@ def test_a_rulebook_that_cannot_be_read_any_more_is_told_and_named(database: Dat
         rulebooks.of(session, "0" * 64)
     with database.reading() as session, pytest.raises(Conflict, match="not in store"):
         rulebooks.of(session, "1" * 64)
+
+
+@pytest.mark.parametrize("spoilt", ["", "claims = 3", "[[claims]]\nid = 'R1'\nolder = 'shape'", "= no TOML"])
+def test_a_stored_rulebook_outlives_changes_of_the_files_that_only_document(
+    database: Database, spoilt: str
+) -> None:
+    rulebooks = shipped(database, rulebook_files())
+    files = other("0.9.0")
+    del files["monitors.toml"], files["claims.toml"]
+    if spoilt:
+        files["claims.toml"] = spoilt
+    with database.writing() as session, session.begin():
+        stored = StoredRulebook(
+            checksum="c" * 64, version="0.9.0", files=files, shipped=False, published_at=None
+        )
+        session.add(stored)
+    with database.reading() as session:
+        rulebook = rulebooks.of(session, "c" * 64)
+    assert (rulebook.monitors, rulebook.claims) == ((), ())
+    assert len(rulebook.examples) == len(read_rulebook().examples)
+    with pytest.raises(BrokenRulebook, match=r"claims\.toml|monitors\.toml"):
+        Rulebook.parse(files)
+
+
+def test_a_stored_rulebook_without_its_rules_cannot_be_read(database: Database) -> None:
+    files = other("0.9.0")
+    del files["gates.toml"], files["claims.toml"]
+    with pytest.raises(BrokenRulebook, match=r"gates\.toml"):
+        Rulebook.stored(files)

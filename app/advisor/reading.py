@@ -42,6 +42,13 @@ KINDS: Mapping[str, TypeAdapter[Any]] = {
 FILES = tuple(KINDS)
 """All that a result follows from: the rules, and the tables behind its estimates."""
 
+TELLING: Mapping[str, Mapping[str, Any]] = {
+    "monitors.toml": {"monitors": []},
+    "claims.toml": {"claims": []},
+    "examples.toml": {"examples": []},
+}
+"""Files that no result follows from, and what stands in for one that this version cannot read."""
+
 PLAINER = {
     "missing": "is missing",
     "extra_forbidden": "is not known here: leave it out, or check how it is spelt",
@@ -58,11 +65,13 @@ def refuse(problems: Sequence[Problem]) -> None:
         raise BrokenRulebook(f"{first.where}: {first.what}", tuple(problems))
 
 
-def documents_of(texts: Mapping[str, str]) -> Documents:
-    """Raises BrokenRulebook naming every file that is missing or not TOML."""
+def documents_of(texts: Mapping[str, str], left_out: Collection[str] = ()) -> Documents:
+    """Raises BrokenRulebook naming every file that is missing or not TOML; those left out are empty."""
     problems: list[Problem] = []
-    documents = {}
+    documents: dict[str, Mapping[str, Any]] = {name: TELLING[name] for name in left_out}
     for name in FILES:
+        if name in left_out:
+            continue
         if name not in texts:
             problems.append(Problem(where=name, what="the file is missing"))
             continue

@@ -22,7 +22,7 @@ from app.advisor.conditions import (
 from app.advisor.gates import Gating
 from app.advisor.job import unknown_names
 from app.advisor.plan import Planning
-from app.advisor.reading import FACTOR_FILES, FILES, checked, documents_of, idle, misfits, refuse
+from app.advisor.reading import FACTOR_FILES, FILES, TELLING, checked, documents_of, idle, misfits, refuse
 from app.advisor.rendering import rendered
 from app.advisor.scoring import Scoring
 from app.advisor.tables import ConstantsFile, Tables
@@ -42,7 +42,7 @@ from app.advisor.vocabulary import (
     Preset,
     Question,
 )
-from app.errors import InvalidInput, Problem
+from app.errors import BrokenRulebook, InvalidInput, Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +98,22 @@ class Rulebook:
     def parse(texts: Mapping[str, str]) -> "Rulebook":
         """`texts` from file name to TOML text; raises BrokenRulebook naming file, key and reason."""
         return _parse(texts)
+
+    @staticmethod
+    def stored(texts: Mapping[str, str]) -> "Rulebook":
+        """One that an earlier version of the program accepted; raises BrokenRulebook.
+
+        Files that only document are left out where this version lacks or cannot read them.
+        """
+        left_out: frozenset[str] = frozenset()
+        while True:
+            try:
+                return _parse(texts, left_out)
+            except BrokenRulebook as error:
+                broken = {problem.where.partition(":")[0] for problem in error.problems}
+                if not broken or not broken <= TELLING.keys() - left_out:
+                    raise
+                left_out |= broken
 
     def read(self, wire: Mapping[str, Any]) -> Project:
         """A project from its JSON form; raises InvalidInput naming every question and its fix."""
@@ -195,8 +211,8 @@ def _unknown_question(question: str, questions: Iterable[str]) -> Problem:
 # Reading
 
 
-def _parse(texts: Mapping[str, str]) -> Rulebook:
-    documents = documents_of(texts)
+def _parse(texts: Mapping[str, str], left_out: frozenset[str] = frozenset()) -> Rulebook:
+    documents = documents_of(texts, left_out)
     files = checked(documents)
     factors = tuple(_factor(files[name]) for name in FACTOR_FILES)
     gates: GatesFile = files["gates.toml"]
@@ -256,7 +272,7 @@ def _factor(file: FactorFile) -> Factor:
 
 def _checksum(texts: Mapping[str, str]) -> str:
     digest = sha256()
-    for name in sorted(FILES):
+    for name in sorted(texts.keys() & set(FILES)):
         body = texts[name].encode()
         digest.update(f"{name} {len(body)}\n".encode() + body)
     return digest.hexdigest()

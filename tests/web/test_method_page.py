@@ -50,3 +50,12 @@ def test_the_worked_example_adds_up(page, rulebook):
     share = re.search(r"Its largest part is .*?: (\d\.\d+) × ([+−]\d\.\d+) ÷ ([\d.]+) = ([+−]\d\.\d+)", page)
     weight, effect, most, part = (float(each.replace("−", "-")) for each in share.groups())
     assert part == pytest.approx(weight * effect / most, abs=0.006)
+
+
+def test_long_parts_are_folded_under_their_headings_with_the_verdict_in_sight(page, rulebook):
+    verdicts = {"holds": "Holds", "holds_in_part": "Holds in part", "contradicted": "Contradicted"}
+    verdicts["unsupported"] = "Unsupported"
+    headings = dict(re.findall(r"<summary><h3>(.*?) ?(?:<span class=\"caption\">(.*?)</span>)?</h3>", page))
+    for claim in rulebook.claims:
+        assert headings[claim.claim] == verdicts[claim.verdict]
+    assert all(question.text in headings for question in rulebook.questions.values())

@@ -306,3 +306,23 @@ def test_a_comparison_counts_every_assessment_and_lists_those_that_change_most(a
     event.listen(engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
     browser.get(f"/{path}")
     assert len([each for each in statements if "FROM milestones" in each]) == 0
+
+
+def test_a_rulebook_without_examples_and_claims_leaves_every_page_standing(app):
+    client, browser = program(app), owner(app)
+    bare = {
+        "examples.toml": "examples = []\n",
+        "claims.toml": "claims = []\n",
+        "monitors.toml": "monitors = []\n",
+    }
+    draft = upload(client, changed() | bare)
+    assert draft.status_code == 201, draft.text
+    checksum = draft.json()["checksum"]
+    assert browser.post(f"/rulebooks/{checksum}/publish").status_code == 303
+    for path in ("/", "/help/method", "/assessments/new", "/quick", f"/rulebooks/{checksum}", "/help"):
+        page = browser.get(path)
+        assert page.status_code == 200, path
+    method = browser.get("/help/method").text
+    assert "Worked example" not in method
+    assert "What is passed around" not in method
+    assert "#claims" not in method

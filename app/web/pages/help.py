@@ -53,7 +53,7 @@ def help_page(request: Request, rulebook: RulebookDep) -> Response:
 
 @router.get("/help/method")
 def method(request: Request, rulebook: RulebookDep) -> Response:
-    example, known = worked(rulebook)[0], labels(rulebook)
+    example, known = next(iter(worked(rulebook)), None), labels(rulebook)
     claims = [(claim, acting(claim, rulebook)) for claim in rulebook.claims]
     return render(
         request,
@@ -70,7 +70,7 @@ def method(request: Request, rulebook: RulebookDep) -> Response:
         monitors=rulebook.monitors,
         defaults=[(GROUPS.get(name, name), rules) for name, rules in rulebook.plan.settings.items()],
         worked=example,
-        largest=largest_share(example.recommendation, rulebook),
+        largest=largest_share(example.recommendation, rulebook) if example else None,
         total=len(asked(rulebook)),
         given=lambda when: in_words(when, known),
         shown=value_in_words,

@@ -15,7 +15,7 @@ router = APIRouter()
 @router.get("/")
 def landing(request: Request, rulebook: RulebookDep) -> Response:
     examples = worked(rulebook)
-    first = examples[0]
+    first = examples[0] if examples else None
     shown, more = _one_for_each_plan(examples)
     return render(
         request,
@@ -24,7 +24,7 @@ def landing(request: Request, rulebook: RulebookDep) -> Response:
         more=more,
         sources=rulebook.evidence,
         worked=first,
-        scale=scale(first.recommendation),
+        scale=scale(first.recommendation) if first else None,
         factors=[(factor, share(factor.weight)) for factor in rulebook.factors],
         total=len(asked(rulebook)),
         most=len(deciding(rulebook)),
