@@ -24,7 +24,12 @@ def as_points(weights: Points) -> dict[str, float]:
 
 
 def typed(points: Points) -> dict[str, str]:
-    return {factor: f"{value:g}" for factor, value in points.items()}
+    """As points of 100 where they came over the API in a unit that the form does not take."""
+    shown = {factor: f"{value:g}" for factor, value in points.items()}
+    if all(_point(text) >= 0 for text in shown.values()):
+        return shown
+    total = sum(points.values())
+    return {factor: f"{round(100 * value / total, 2):g}" for factor, value in points.items()}
 
 
 def read_points(form: Mapping[str, str], rulebook: Rulebook) -> tuple[dict[str, float], list[Problem]]:

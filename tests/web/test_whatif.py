@@ -240,6 +240,19 @@ def test_points_that_no_recommendation_could_be_made_from_are_not_saved(
     assert browser.post(f"{page}/result").status_code == 303
 
 
+def test_weights_that_came_in_another_unit_are_shown_as_points_that_the_form_takes(app: FastAPI) -> None:
+    api, browser = program(app), owner(app)
+    path = decided(api)
+    page, order = path.removeprefix("/api/v1"), [factor.id for factor in RULEBOOK.factors]
+    api.patch(path, json={"weights": dict(zip(order, (1e6, 3e5, 1e-5, 1, 0), strict=True))})
+    assert api.post(f"{path}/recommendation").status_code == 201
+    shown = dict(re.findall(r'name="(\w+)" value="([^"]*)"', browser.get(f"{page}/weights").text))
+    assert (shown["objective"], shown["data"], shown["deployment"]) == ("76.92", "23.08", "0")
+    kept = browser.post(f"{page}/weights", data={factor: shown[factor] for factor in order})
+    assert kept.status_code == 303
+    assert browser.post(f"{page}/whatif", data={"number": "2", "objective": "50"}).status_code == 200
+
+
 def test_answers_given_since_the_saved_result_are_not_replaced_unasked(on_both: FastAPI) -> None:
     api, browser = program(on_both), owner(on_both)
     path = decided(api)
