@@ -13,11 +13,13 @@ to the same next question.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import NamedTuple
 
 from app.advisor.advice import PlanId, Recommendation, trusted
 from app.advisor.answers import Answer, Project
 from app.advisor.completions import Completions, Facts, Kind, open_facts
+from app.advisor.conditions import NOT_APPLICABLE, UNKNOWN
 from app.advisor.recommendation import NOTHING_MORE, recommend, weights_of
 from app.advisor.recommendation import outcome_of as advised
 from app.advisor.robustness import Outcome
@@ -70,7 +72,10 @@ def quick_recommendation(
 
 
 def quick_check(rulebook: Rulebook, project: Project, asked: Collection[str] = ()) -> QuickCheck:
-    """`settled` is exact: no way to answer the remaining deciding questions changes method or plan."""
+    """`settled` is exact: no way to answer the remaining deciding questions changes method or plan.
+
+    That some do not apply or stay unknown are ways to answer them too.
+    """
     whole = quick_project(rulebook, project)
     state = _State(rulebook, whole)
     outcome = advised(rulebook, whole)
@@ -82,7 +87,7 @@ def quick_check(rulebook: Rulebook, project: Project, asked: Collection[str] = (
     known = {question for question in project.answers if project.answers[question].state == "unknown"}
     remaining = tuple(q for q in unanswered if q.id not in asked and q.id not in known)
     undecided = tuple(q for q in unanswered if q not in remaining)
-    settled = state.settled(state.facts, remaining)
+    settled = state.settled(remaining)
     turning = state.turning(undecided) if settled else ()
     return QuickCheck(
         outcome=outcome,
@@ -94,6 +99,28 @@ def quick_check(rulebook: Rulebook, project: Project, asked: Collection[str] = (
     )
 
 
+_CHOSEN, _UNKNOWN, _NOT_APPLICABLE = _MODES = ("chosen", UNKNOWN, NOT_APPLICABLE)
+"""How a question can be answered; what most often differs comes first."""
+
+
+def _missing(modes: Sequence[str], remaining: Sequence[Question]) -> dict[str, Sequence[str]]:
+    """What those of the questions leave open that get one of their choices."""
+    missing: dict[str, Sequence[str]] = {}
+    for mode, question in zip(modes, remaining, strict=True):
+        if mode == _CHOSEN:
+            missing |= open_facts(question)
+    return missing
+
+
+def _setting_aside(modes: Sequence[str], remaining: Sequence[Question]) -> Facts:
+    """The facts of those that get none; what is left unknown is unknown already."""
+    facts: Facts = {}
+    for mode, question in zip(modes, remaining, strict=True):
+        if mode == _NOT_APPLICABLE:
+            facts |= dict.fromkeys(open_facts(question), NOT_APPLICABLE)
+    return facts
+
+
 class _State:
     """What the answers so far leave open."""
 
@@ -101,16 +128,23 @@ class _State:
         self.facts: Facts = rulebook.facts(project)
         self.completions = Completions(rulebook, weights_of(project, rulebook))
 
-    def settled(self, facts: Facts, remaining: Sequence[Question]) -> bool:
-        missing: dict[str, Sequence[str]] = {}
-        for question in remaining:
-            missing |= open_facts(question)
+    def settled(self, remaining: Sequence[Question]) -> bool:
+        """Whatever is answered: one of the choices, “I don’t know yet” or “Does not apply”."""
+        kind = self.completions.kind(self.facts)
+        return all(
+            self.completions.always(kind, self.facts | _setting_aside(modes, remaining), missing)
+            for modes in product(_MODES, repeat=len(remaining))
+            for missing in [_missing(modes, remaining)]
+        )
+
+    def _settled_by_choices(self, facts: Facts, remaining: Sequence[Question]) -> bool:
+        missing = _missing([_CHOSEN] * len(remaining), remaining)
         return self.completions.always(self.completions.kind(facts), facts, missing)
 
     def turning(self, questions: Sequence[Question]) -> tuple[Question, ...]:
         """Those that can change method or plan by themselves; all of them where only together they can."""
-        alone = tuple(question for question in questions if not self.settled(self.facts, (question,)))
-        return alone or (() if self.settled(self.facts, questions) else tuple(questions))
+        alone = tuple(question for question in questions if not self.settled((question,)))
+        return alone or (() if self.settled(questions) else tuple(questions))
 
     def soonest(self, remaining: Sequence[Question]) -> Question:
         """The question after which, over its answers alike, fewest others are expected to matter still.
@@ -131,7 +165,7 @@ class _State:
         """How many of the others can still change the verdict; one where only several together can."""
         kind = self.completions.kind(facts)
         alone = sum(any(self._changes(facts, other, kind)) for other in others)
-        return alone or int(not self.settled(facts, others))
+        return alone or int(not self._settled_by_choices(facts, others))
 
     def _changes(self, facts: Facts, question: Question, kind: Kind) -> Iterator[bool]:
         for choice in question.choices:
@@ -159,7 +193,8 @@ def _sentence(
         )
         return f"{count} still to ask, and the answers can change the advice, which is {advice} so far."
     if turning:
-        names = " and ".join(f"“{question.title}”" for question in turning)
+        *others, last = (f"“{question.title}”" for question in turning)
+        names = f"{', '.join(others)} and {last}" if others else last
         return f"The advice is {advice}. What you do not know could still change it: {names}."
     if not remaining:
         return f"Every deciding question is asked, and the advice is {advice}."

@@ -151,12 +151,14 @@ def read(words: str, description: str, rulebook: Rulebook) -> Heard:
     return Heard(tuple(found.values()), {reason: count for reason, count in dropped.items() if count})
 
 
+FENCED = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
+
+
 def _unfenced(words: str) -> bytes:
-    """Without the thinking that some models write before it, and the code fence that others put around it."""
+    """Without the thinking that some models write before it, or the fence and remarks put around it."""
     text = words.rpartition("</think>")[2].strip()
-    if text.startswith("```") and text.endswith("```"):
-        text = text.partition("\n")[2].removesuffix("```")
-    return text.strip().encode("utf-8", "replace")
+    fenced = None if text.startswith("{") else FENCED.search(text)
+    return (fenced[1] if fenced else text).strip().encode("utf-8", "replace")
 
 
 def _suggestion(given: Any, text: "Text", rulebook: Rulebook) -> Suggestion | str:

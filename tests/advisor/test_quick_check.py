@@ -35,13 +35,54 @@ def completed(rulebook, given):
     """Method and plan of every completion of the remaining deciding questions, one after the other."""
     whole = quick_project(rulebook, rulebook.read({"answers": given}))
     facts, weights = rulebook.facts(whole), weights_of(whole, rulebook)
-    missing = {}
+    ways = []
     for question in deciding(rulebook):
         if question.id not in given:
-            missing |= open_facts(question)
-    for tokens in product(*missing.values()):
-        outcome = outcome_under(rulebook, facts | dict(zip(missing, tokens, strict=True)), weights)
+            opened = open_facts(question)
+            chosen = [dict(zip(opened, tokens, strict=True)) for tokens in product(*opened.values())]
+            ways.append([{}, dict.fromkeys(opened, "not_applicable"), *chosen])
+    for taken in product(*ways):
+        outcome = outcome_under(
+            rulebook, {k: v for each in (facts, *taken) for k, v in each.items()}, weights
+        )
         yield outcome.method, outcome.plan
+
+
+def test_a_question_that_may_not_apply_is_not_taken_for_settled(rulebook):
+    """Whichever choice leaves SFT ahead, but without the question the others weigh more and GRPO leads."""
+    given = {"O1": "multi_step_reasoning", "D1": "10_to_49", "D3": "judge_free_form", "D5": "2_to_10"}
+    given |= {"D8": "yes", "C1": "not_applicable"}
+    kinds = set(completed(rulebook, given))
+    assert len(kinds) > 1
+    check = quick_check(rulebook, rulebook.read({"answers": given}))
+    assert not check.settled
+    assert check.next.id == "O5"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_where_one_can_stop_no_completion_of_any_kind_has_other_advice(rulebook, seed):
+    """Through whole projects as users send them, with answers beyond the deciding ones and other weights."""
+    random = Random(1000 + seed)
+    stops = 0
+    while stops < 5:
+        told = truth(rulebook, random)
+        left = random.sample(list(told), random.choice([1, 2, 3]))
+        given = {name: told[name] for name in told if name not in left and random.random() < 0.9}
+        beyond = [each for each in rulebook.questions.values() if not each.deciding and each.kind == "choice"]
+        given |= {each.id: random.choice(each.choices).id for each in beyond if random.random() < 0.2}
+        shares = [random.random() for _ in rulebook.factor_ids]
+        weights = dict(zip(rulebook.factor_ids, (each / sum(shares) for each in shares), strict=True))
+        asked = [question.id for question in deciding(rulebook) if question.id not in left]
+        check = quick_check(rulebook, rulebook.read({"answers": given, "weights": weights}), asked)
+        if not (check.settled and check.remaining):
+            continue
+        stops += 1
+        for _ in range(80):
+            ways = [random.choice([None, "not_applicable", answer(each, random)]) for each in check.remaining]
+            more = {each.id: way for each, way in zip(check.remaining, ways, strict=True) if way is not None}
+            project = rulebook.read({"answers": given | more, "weights": weights})
+            advice = quick_recommendation(rulebook, project)
+            assert (advice.method, advice.plan.id) == (check.outcome.method, check.outcome.plan), more
 
 
 @pytest.mark.parametrize("seed", range(40))

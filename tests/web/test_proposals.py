@@ -57,6 +57,21 @@ def api(app):
     return program(app)
 
 
+def test_a_description_that_gives_nothing_new_says_so_and_blames_nobody_for_what_it_replaced(
+    app, page, endpoint
+):
+    browser = owner(app)
+    endpoint.reply = proposing(SIXTY)
+    browser.post(f"{page}/describe", data={"description": TEXT})
+    endpoint.reply = proposing()
+    after = browser.post(f"{page}/describe", data={"description": TEXT})
+    shown = browser.get(after.headers["location"]).text
+    assert "The description gave no new answers." in shown
+    assert "Not accepted" in shown
+    assert ">Left " not in shown
+    assert "-3" not in browser.get(f"{page}/proposals?agreeing=-3").text
+
+
 @pytest.fixture
 def begun(api):
     made = api.post("/api/v1/assessments", json={"name": "Rulings", "description": TEXT}).json()
@@ -167,8 +182,13 @@ def test_a_description_that_gives_orders_gets_no_further_than_a_proposal(api, be
 
 @pytest.mark.parametrize(
     "words",
-    ["```json\n{}\n```", "<think>Hm, {no}.</think>\n{}", "  {}  "],
-    ids=["in a code fence", "after thinking", "with spaces"],
+    [
+        "```json\n{}\n```",
+        "<think>Hm, {no}.</think>\n{}",
+        "  {}  ",
+        "Sure! Here it is:\n\n```json\n{}\n```\nAnything else?",
+    ],
+    ids=["in a code fence", "after thinking", "with spaces", "between remarks"],
 )
 def test_common_habits_of_models_are_read(words):
     told = words.replace("{}", json.dumps({"proposals": [SIXTY]}))

@@ -326,3 +326,26 @@ def test_a_rulebook_without_examples_and_claims_leaves_every_page_standing(app):
     assert "Worked example" not in method
     assert "What is passed around" not in method
     assert "#claims" not in method
+
+
+def test_the_list_of_assessments_counts_each_by_its_own_rulebook(app):
+    client, browser = program(app), owner(app)
+    begun(client, "Old")
+    begun(client, "Lost")
+    more = changed()
+    asked = more["deployment.toml"][more["deployment.toml"].index("[[questions]]") :]
+    again = next(each for each in asked.split("[[questions]]") if 'id = "P3"' in each)
+    more["deployment.toml"] += "\n[[questions]]" + again.replace('"P3"', '"P9"')
+    draft = upload(client, more)
+    assert draft.status_code == 201, draft.text
+    client.post(f"/api/v1/rulebooks/{draft.json()['checksum']}/publish")
+    with parts_of(app).database.writing() as session, session.begin():
+        session.add(
+            StoredRulebook(checksum="0" * 64, version="0.9.0", files={}, shipped=True, published_at=None)
+        )
+        lost = update(Assessment).where(Assessment.name == "Lost")
+        session.execute(lost.values(rulebook_checksum="0" * 64))
+    page = browser.get("/assessments").text
+    assert "22 of 22" in page
+    assert "of 23" not in page
+    assert "Rulebook not readable" in page

@@ -19,7 +19,15 @@ from app.models import Assessment, Run
 from app.protocol import Name
 from app.web.answer_form import FormDep
 from app.web.assessing import answer, asked, begun, changed_since, latest, project, standing
-from app.web.deps import AssessmentDep, ItsReadableRulebookDep, PartsDep, RulebookDep, SessionDep, render
+from app.web.deps import (
+    AssessmentDep,
+    ItsReadableRulebookDep,
+    PartsDep,
+    RulebookDep,
+    SessionDep,
+    readable,
+    render,
+)
 from app.web.proposing import waiting
 from app.web.records import review_due
 
@@ -43,21 +51,25 @@ PLANS: dict[PlanId, str] = {
 
 
 @router.get("/assessments")
-def assessments(request: Request, session: SessionDep, rulebook: RulebookDep) -> Response:
-    rows = session.scalars(select(Assessment).order_by(Assessment.updated_at.desc()))
-    return render(
-        request, "assessments.html", rows=[_row(row, rulebook) for row in rows], total=len(asked(rulebook))
-    )
+def assessments(request: Request, session: SessionDep, parts: PartsDep) -> Response:
+    found = session.scalars(select(Assessment).order_by(Assessment.updated_at.desc())).all()
+    theirs = {
+        checksum: readable(parts.rulebooks, session, checksum)
+        for checksum in {each.rulebook_checksum for each in found}
+    }
+    rows = [_row(each, theirs[each.rulebook_checksum]) for each in found]
+    return render(request, "assessments.html", rows=rows, total=len(asked(parts.rulebook)))
 
 
-def _row(assessment: Assessment, rulebook: Rulebook) -> dict[str, object]:
+def _row(assessment: Assessment, rulebook: Rulebook | None) -> dict[str, object]:
+    """Counted by the rulebook it stands on; None where that cannot be read."""
     milestone = latest(assessment)
     return {
         "id": assessment.id,
         "name": assessment.name,
         "updated": assessment.updated_at,
-        "answered": standing(assessment, rulebook).answered,
-        "total": len(asked(rulebook)),
+        "answered": standing(assessment, rulebook).answered if rulebook else None,
+        "total": len(asked(rulebook)) if rulebook else None,
         "plan": milestone.recommendation.plan if milestone else None,
         "due": review_due(assessment),
     }

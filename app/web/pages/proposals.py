@@ -95,10 +95,15 @@ def proposals(
     assessment: AssessmentDep,
     session: SessionDep,
     rulebook: ItsRulebookDep,
-    agreeing: int = 0,
+    agreeing: int | None = None,
     dropped: int = 0,
 ) -> Response:
-    told = f"{agreeing} more agreed with your answers. " if agreeing > 0 else ""
+    """Both counts come from a description that was just read."""
+    told = ""
+    if agreeing is not None and not proposing.waiting(session, assessment):
+        told = "The description gave no new answers. "
+    if agreeing is not None and agreeing > 0:
+        told += f"{agreeing} agreed with your answers. "
     if dropped > 0:
         told += (
             f"{dropped} could not be used: no such question or choice, or a sentence that is not in the text."
