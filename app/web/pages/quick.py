@@ -4,7 +4,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse
 
-from app.advisor.quick import deciding, quick_check, quick_recommendation
+from app.advisor.quick import QuickCheck, deciding, quick_check, quick_recommendation
+from app.advisor.rulebook import Rulebook
 from app.database import now
 from app.errors import Problem
 from app.models import Assessment
@@ -56,10 +57,12 @@ def go_on(
     if following is not None and not stop:
         then = "rest" if rest else "quick"
         return RedirectResponse(f"/assessments/{assessment.id}/q/{following.id}?then={then}", 303)
-    return _result(request, assessment, rulebook, met)
+    return _result(request, assessment, rulebook, met, check)
 
 
-def _result(request: Request, assessment: Assessment, rulebook: ItsRulebookDep, met: set[str]) -> Response:
+def _result(
+    request: Request, assessment: Assessment, rulebook: Rulebook, met: set[str], check: QuickCheck
+) -> Response:
     told = project(assessment, rulebook)
     advice = quick_recommendation(rulebook, told)
     count = standing(assessment, rulebook)
@@ -68,7 +71,7 @@ def _result(request: Request, assessment: Assessment, rulebook: ItsRulebookDep, 
         request,
         "quick_result.html",
         assessment=assessment,
-        check=quick_check(rulebook, told, met),
+        check=check,
         advice=advice,
         first=first_of_all(advice),
         rests_on=sorted(rests_on, key=lambda each: -abs(each.contribution)),
