@@ -37,6 +37,8 @@ def reply(browser, address, given):
     """Answers the question page at this address as its form does; where it leads."""
     page, _, query = address.partition("?")
     form = given if isinstance(given, dict) else {"choice": given}
+    if form.get("choice") == "not_applicable":
+        form = {"choice": "not_applicable", "reason": form.get("note") or "There is none."}
     answer = browser.post(page, data=dict(form) | {"then": query.removeprefix("then=")})
     assert answer.status_code == 303, answer.text
     return answer.headers["location"]
