@@ -47,6 +47,7 @@ PAGES = (
     "{a}/q/O1",
     "{a}/check",
     "{a}/result",
+    "{a}/whatif",
     "{a}/record",
     "/help/method",
     "/runs",
@@ -60,6 +61,16 @@ PAINTS = """() => new Promise((done) => {
     for (const e of list.getEntries()) if (!e.hadRecentInput) seen.cls += e.value; })
     .observe({type: 'layout-shift', buffered: true});
   setTimeout(() => done(seen), 300);
+})"""
+
+
+CHANGED = """(choice) => new Promise((done) => {
+  const began = performance.now();
+  new MutationObserver((_, seen) => { seen.disconnect(); done(performance.now() - began); })
+    .observe(document.getElementById('told'), {childList: true, characterData: true, subtree: true});
+  const select = document.getElementById('D3');
+  select.value = choice;
+  select.dispatchEvent(new Event('input', {bubbles: true}));
 })"""
 
 
@@ -141,6 +152,17 @@ def timed(ours: str, bare: str, path: str, requests: int) -> tuple[list[float], 
     return found[0][3:], found[1][3:]
 
 
+def followed(browser: Browser, address: str, path: str, times: int = 10) -> float:
+    """Median milliseconds from a changed answer to the new advice on the what-if page, its pause included."""
+    context = browser.new_context(base_url=address)
+    page = context.new_page()
+    page.goto(f"{path}/whatif")
+    page.wait_for_load_state("networkidle")
+    took = [page.evaluate(CHANGED, ("cannot", "exact_match")[n % 2]) for n in range(times)]
+    context.close()
+    return float(statistics.median(took))
+
+
 def painted(browser: Browser, address: str, path: str) -> dict[str, float]:
     """Of the third load in a fresh context: milliseconds to the largest paint, shift, and kilobytes."""
     context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 800})
@@ -160,7 +182,8 @@ def p95(times: list[float]) -> float:
     return statistics.quantiles(times, n=20)[-1]
 
 
-def measure(ours: str, requests: int) -> dict[str, dict[str, float]]:
+def measure(ours: str, requests: int) -> tuple[dict[str, dict[str, float]], float]:
+    """By page; and how long what-if takes to follow a change."""
     first = fill(ours)
     paths = {page: page.replace("{a}", first) for page in PAGES}
     bodies = {path: httpx.get(ours + path).raise_for_status().text for path in paths.values()}
@@ -176,8 +199,9 @@ def measure(ours: str, requests: int) -> dict[str, dict[str, float]]:
                 "bare_p95_ms": p95(theirs),
                 **painted(browser, ours, path),
             }
+        what_if = followed(browser, ours, first)
         browser.close()
-    return rows
+    return rows, what_if
 
 
 def main() -> None:
@@ -187,19 +211,21 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=60)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, served(serve_ours, folder) as ours:
-        rows = measure(ours, options.requests)
+        rows, what_if = measure(ours, options.requests)
     print(f"{'page':16}{'p50 ms':>9}{'p95 ms':>9}{'bare p95':>10}{'LCP ms':>9}{'CLS':>8}{'CSS+JS KB':>11}")
     for page, row in rows.items():
         print(
             f"{page:16}{row['p50_ms']:9.1f}{row['p95_ms']:9.1f}{row['bare_p95_ms']:10.1f}"
             f"{row['lcp']:9.0f}{row['cls']:8.3f}{row['kilobytes']:11.1f}"
         )
+    print(f"What-if follows a changed answer after {what_if:.0f} ms, a pause of 300 ms included.")
     worst = {
         "worst_p95_ms": round(max(row["p95_ms"] for row in rows.values()), 1),
         "worst_bare_p95_ms": round(max(row["bare_p95_ms"] for row in rows.values()), 1),
         "worst_lcp_ms": round(max(row["lcp"] for row in rows.values())),
         "worst_cls": round(max(row["cls"] for row in rows.values()), 4),
         "worst_kilobytes": round(max(row["kilobytes"] for row in rows.values()), 1),
+        "what_if_ms": round(what_if),
         "requests": options.requests,
         "pages": len(rows),
     }

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import time
 from html import unescape
 
 import pytest
@@ -236,10 +235,8 @@ WEATHER = {
 @pytest.mark.parametrize("name", WEATHER)
 def test_every_failure_has_its_sentence_and_loses_nothing_that_was_typed(app, page, endpoint, name):
     endpoint.reply, sentence = WEATHER[name]
-    began = time.monotonic()
     typed = "Typed at length & <b>kept</b>. A program checks."
     answer = owner(app).post(f"{page}/describe", data={"description": typed})
-    assert time.monotonic() - began < 3
     text = unescape(answer.text)
     assert answer.status_code == 503
     assert sentence in text
