@@ -133,6 +133,10 @@ class Workload(Message):
     """Of SFT."""
     rollout_share: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of a GRPO step spent sampling, where it was measured."""
+    grader_seconds: Annotated[float, Field(ge=0, le=86_400)] | None = None
+    """To grade one answer: a test run, a judge."""
+    grader_concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Answers graded at once."""
 
     @model_validator(mode="after")
     def _ends_after_its_mean(self) -> Self:

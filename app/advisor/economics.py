@@ -11,9 +11,18 @@ from typing import Literal, NamedTuple
 
 from app.advisor.advice import Range, TrainingMethod, Tuning, Verdict
 from app.advisor.job import Job
-from app.advisor.memory import GIB, Parts, generation_bytes, grpo_parts, training_parts, verdict
+from app.advisor.memory import (
+    GIB,
+    Parts,
+    Rollouts,
+    cache_tokens,
+    generation_bytes,
+    grpo_parts,
+    training_parts,
+    verdict,
+)
 from app.advisor.tables import Tables
-from app.advisor.throughput import GrpoStep, grpo_step, tokens_per_second, update_seconds
+from app.advisor.throughput import GrpoStep, grpo_step, tokens_per_second, update_seconds, waves
 
 LeverId = Literal["vllm", "half_length", "half_group", "no_checkpointing", "larger_micro_batch"]
 
@@ -147,8 +156,21 @@ def sft_cost(tables: Tables, job: Job, tuning: Tuning) -> Spent:
     return _spent(job, Range(low=fast, typical=hours, high=slow), job.gpus)
 
 
+def sampled(tables: Tables, job: Job, tuning: Tuning) -> Rollouts:
+    """The job's rollouts with the cache that its engine has for them."""
+    setup, size = job.grpo_setup(tuning), job.gpu.usable_gib * GIB
+    held = cache_tokens(tables.constants.memory, job.model, setup, job.rollouts, size)
+    return job.rollouts._replace(cache_tokens=held)
+
+
 def step_of(tables: Tables, job: Job, tuning: Tuning) -> GrpoStep:
-    return grpo_step(job.machine(tables), job.model, job.grpo_setup(tuning), job.rollouts)
+    rollouts = sampled(tables, job, tuning)
+    return grpo_step(job.machine(tables), job.model, job.grpo_setup(tuning), rollouts)
+
+
+def sampling_waves(tables: Tables, job: Job, tuning: Tuning) -> int:
+    """How many times over the engine generates, as its cache cannot hold all answers of a step."""
+    return waves(job.grpo_setup(tuning), sampled(tables, job, tuning))
 
 
 def step_factor(tables: Tables, job: Job) -> float:

@@ -30,6 +30,7 @@ from app.advisor.economics import (
     Spent,
     fitted,
     levers,
+    sampling_waves,
     sft_cost,
     sft_rate,
     sft_seconds,
@@ -149,6 +150,7 @@ def estimate_of(
         assumptions=assumptions(tables, job, hardware, workload),
         warnings=(
             *warnings(tables, job, hardware),
+            *_if_in_waves(tables, found),
             *_if_thinking(tables, found, hardware, workload, thinking),
         ),
     )
@@ -157,6 +159,17 @@ def estimate_of(
 def _levers(tables: Tables, found: Comparison) -> tuple[Lever, ...]:
     halving = levers(tables, found.grpo.job, found.tuning)
     return tuple(Lever(id=one.id, sentence=one.sentence, share=figures.two(one.share)) for one in halving)
+
+
+def _if_in_waves(tables: Tables, found: Comparison) -> tuple[str, ...]:
+    times = sampling_waves(tables, found.grpo.job, found.tuning)
+    if times == 1:
+        return ()
+    return (
+        f"The sampling engine’s memory cannot hold all answers of a step, so they are sampled in {times} "
+        "turns, one after another. Fewer answers at a time, or a larger share of the GPU for the engine, "
+        "would change that.",
+    )
 
 
 def _if_thinking(
@@ -322,7 +335,7 @@ STEP: tuple[tuple[PartOfStep, str, str], ...] = (
         "Sampling the answers",
         "Every prompt is answered several times before anything is learned.",
     ),
-    ("scoring", "Scoring them", "The grader runs on every answer. Not known before it is timed."),
+    ("scoring", "Scoring them", "The grader runs on every answer, as long as you say that it takes."),
     (
         "log_probabilities",
         "Reading them again",

@@ -112,6 +112,8 @@ def job_of(
             utilization=assumed.utilization,
             generators=max(1, gpus // 4) if known.rollout_engine == "vllm_server" else None,
             measured_share=workload.rollout_share,
+            grader_seconds=workload.grader_seconds or 0.0,
+            grader_concurrency=workload.grader_concurrency or 1,
         ),
         gpus=gpus,
         sharding="none" if known.sharding == "auto" else known.sharding,
@@ -252,7 +254,12 @@ def _of_workload(job: Job, workload: Workload) -> list[str]:
         (workload.demonstrations, f"SFT has about {job.demonstrations:,} demonstrations"),
         (workload.epochs, f"SFT goes over them {_counted(job.epochs)}"),
     )
-    return [what for value, what in stated if value is None]
+    said = [what for value, what in stated if value is None]
+    if workload.grader_seconds is None:
+        said.append("grading takes no time that counts")
+    elif workload.grader_seconds and workload.grader_concurrency is None:
+        said.append("answers are graded one after another")
+    return said
 
 
 def _counted(count: int) -> str:

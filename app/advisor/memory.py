@@ -184,13 +184,22 @@ def _fused_head_bytes(constants: MemoryConstants, model: Model, setup: Setup) ->
 
 
 def extra_bytes(model: Model, setup: Setup) -> float:
-    """Fixed buffers, what sharding gathers, and the workspace in which 4-bit weights are unpacked."""
-    gathered = 0.0
-    if setup.shards > 1 and setup.gathered:
-        # Frozen weights have no gradient, and only one of the two matrices is whole at a time.
-        gathered = setup.gathered * model.embeddings if setup.tuning == "full" else 2 * model.head
+    """Fixed buffers, what sharding gathers in full fine-tuning, and where 4-bit weights are unpacked."""
+    full = setup.tuning == "full"
+    gathered = setup.gathered * model.embeddings if full and setup.shards > 1 else 0.0
     unpacked = 2 * max(model.hidden * model.feed_forward, model.hidden * model.query)
     return setup.buffers_gib * GIB + gathered + (unpacked if setup.tuning == "qlora" else 0)
+
+
+def frozen_gathered_bytes(constants: MemoryConstants, model: Model, setup: Setup) -> tuple[float, float]:
+    """Frozen weights that sharding holds whole: one layer while it is worked on, the head during the loss.
+
+    They have no gradient, so that either is dropped as soon as it was used.
+    """
+    if setup.tuning == "full" or setup.shards == 1 or not setup.gathered:
+        return 0.0, 0.0
+    per_weight = float(getattr(constants, setup.quantised)) if setup.tuning == "qlora" else 2.0
+    return per_weight * model.body / model.layers, 2.0 * model.head
 
 
 def training_parts(constants: ConstantsFile, model: Model, setup: Setup) -> Parts:
@@ -199,8 +208,9 @@ def training_parts(constants: ConstantsFile, model: Model, setup: Setup) -> Part
     live = gradients if setup.accumulation > 1 or setup.gradients_persist else 0.0
     work, logits = work_bytes(constants.memory, model, setup), logit_bytes(constants, model, setup)
     saved = saved_bytes(model, setup)
-    backward = live + saved + max(work, logits) >= gradients
-    at_loss = logits > work
+    layer, head = frozen_gathered_bytes(constants.memory, model, setup)
+    backward = live + saved + max(work + layer, logits + head) >= gradients
+    at_loss = logits + head > work + layer
     states = 0.0 if setup.offloaded else 1.0
     return Parts(
         weights=states * weight_bytes(constants.memory, model, setup),
@@ -209,7 +219,7 @@ def training_parts(constants: ConstantsFile, model: Model, setup: Setup) -> Part
         gradients=live if backward else gradients,
         activations=saved + (0.0 if at_loss else work) if backward else 0.0,
         logits=logits if backward and at_loss else 0.0,
-        extras=extra_bytes(model, setup),
+        extras=extra_bytes(model, setup) + (head if at_loss else layer),
     )
 
 
@@ -236,7 +246,11 @@ class Rollouts(NamedTuple):
     """Log-probability passes before the update."""
     sync_every: int = 1
     """Steps between two hand-overs of new weights."""
-    reward_seconds: float = 0
+    grader_seconds: float = 0
+    grader_concurrency: int = 1
+    """Seconds to grade one answer, and how many are graded at once."""
+    cache_tokens: float | None = None
+    """Tokens that the cache of one engine holds; without it as many as are asked."""
     measured_share: float | None = None
     """Of a step that sampling and scoring take, where it was measured."""
 
@@ -245,18 +259,43 @@ class Rollouts(NamedTuple):
         return self.prompts * self.group
 
     @property
+    def reward_seconds(self) -> float:
+        """Answers are graded in rounds of as many as the grader takes at once."""
+        return self.grader_seconds * -(-self.sequences // self.grader_concurrency)
+
+    @property
     def typical(self) -> int:
         """Mean length of an answer, which no limit lets exceed the longest."""
         return min(self.mean, self.longest)
 
 
+def generator_weight_bytes(constants: MemoryConstants, model: Model, setup: Setup) -> float:
+    """2N in bf16; of a 4-bit policy its layers stay in 4 bits."""
+    if setup.tuning == "qlora":
+        return constants.int4 * model.body + 2 * model.embeddings
+    return 2.0 * model.parameters
+
+
 def generation_bytes(constants: MemoryConstants, model: Model, setup: Setup, rollouts: Rollouts) -> float:
     """Least an engine needs on its GPU: weights, the cache of one full answer, and 1.5 GiB."""
-    weights = 2.0 * model.parameters
-    if setup.tuning == "qlora":
-        weights = constants.int4 * model.body + 2 * model.embeddings
+    weights = generator_weight_bytes(constants, model, setup)
     cache = model.cache_bytes * (rollouts.prompt + rollouts.longest)
     return (weights + cache) / rollouts.tensor_parallel + constants.generator_gib * GIB
+
+
+def cache_tokens(
+    constants: MemoryConstants, model: Model, setup: Setup, rollouts: Rollouts, gpu_bytes: float
+) -> float | None:
+    """Keys and values that fit beside the weights of one engine, at least those of one full answer.
+
+    None for Hugging Face's generate, which takes all sequences at once and must have the memory for it.
+    """
+    if rollouts.engine == "hf_generate":
+        return None
+    share = constants.server_utilization if rollouts.engine == "vllm_server" else rollouts.utilization
+    pool = (share * gpu_bytes - constants.generator_gib * GIB) * rollouts.tensor_parallel
+    room = pool - generator_weight_bytes(constants, model, setup)
+    return max(room / model.cache_bytes, rollouts.prompt + rollouts.longest)
 
 
 def grpo_parts(

@@ -157,6 +157,7 @@ class MemoryConstants(Rule):
     nf4_double: Positive
     int4: Positive
     generator_gib: Positive
+    server_utilization: Annotated[float, Field(gt=0, lt=1)]
 
 
 class TimeConstants(Rule):

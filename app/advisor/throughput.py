@@ -173,15 +173,32 @@ def token_overhead(machine: Machine, model: Model, setup: Setup, rollouts: Rollo
     return constants.token_seconds_hf_per_layer * model.layers
 
 
+def engines_of(setup: Setup, rollouts: Rollouts) -> int:
+    return max(1, (rollouts.generators or setup.gpus) // rollouts.tensor_parallel)
+
+
+def waves(setup: Setup, rollouts: Rollouts) -> int:
+    """How many times over an engine generates because its cache cannot hold all sequences at once.
+
+    Tokens held: prompts x p + sequences x c, as the tries of one prompt share its blocks.
+    """
+    if rollouts.cache_tokens is None:
+        return 1
+    engines = engines_of(setup, rollouts)
+    held = (rollouts.prompts * rollouts.prompt + rollouts.sequences * rollouts.typical) / engines
+    return min(ceil(rollouts.sequences / engines), ceil(held / rollouts.cache_tokens))
+
+
 def rollout_seconds(machine: Machine, model: Model, setup: Setup, rollouts: Rollouts) -> float:
     """Sum over positions of overhead + max(weights and cache read, arithmetic of the answers still going).
 
     Never under longest x overhead: the last answer is waited for, however many GPUs there are. Engines on
     GPUs of their own start an answer as soon as one ends, so that the batch stays full for the mean length.
+    Where the cache is too small the whole is done in waves, each with its share of the sequences.
     """
     constants, gpu, width = machine.constants, machine.gpu, rollouts.tensor_parallel
-    engines = max(1, (rollouts.generators or setup.gpus) // width)
-    started = rollouts.sequences / engines
+    times = waves(setup, rollouts)
+    started = rollouts.sequences / engines_of(setup, rollouts) / times
     lam = decay_length(rollouts.typical, rollouts.longest)
     overhead = token_overhead(machine, model, setup, rollouts)
     read = constants.decode_bandwidth_share * gpu.bandwidth * width
@@ -198,7 +215,7 @@ def rollout_seconds(machine: Machine, model: Model, setup: Setup, rollouts: Roll
         going = started if full else started * exp(-x / lam)
         moved = 2 * decoded + going * model.cache_bytes * (rollouts.prompt + x)
         total += stride * (overhead + max(moved / read, 2 * decoded * going / done))
-    return total
+    return times * total
 
 
 def sequences_per_gpu(setup: Setup, rollouts: Rollouts) -> tuple[float, int]:

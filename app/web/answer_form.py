@@ -142,6 +142,22 @@ QUANTITIES: dict[str, tuple[Entry, ...]] = {
         Entry("steps", "GRPO steps", hint="300 if left empty", optional=True, whole=True, more=True),
         Entry("demonstrations", "Number of demonstrations", optional=True, whole=True, more=True),
         Entry("epochs", "Times SFT goes over them", optional=True, whole=True, more=True),
+        Entry(
+            "grader_seconds",
+            "Time to grade one answer",
+            hint="A test run or a judge; empty counts as none",
+            unit="seconds",
+            optional=True,
+            more=True,
+        ),
+        Entry(
+            "grader_concurrency",
+            "Answers graded at once",
+            hint="1 if left empty",
+            optional=True,
+            whole=True,
+            more=True,
+        ),
     ),
 }
 

@@ -23,6 +23,8 @@ BUDGET = st.fixed_dictionaries(
         "tokens_per_rollout": st.integers(1, 20_000),
         "completions_per_prompt": st.integers(2, 64),
         "rollout_share": st.floats(0, 0.95),
+        "grader_seconds": st.floats(0, 100),
+        "grader_concurrency": st.integers(1, 64),
     },
 )
 

@@ -20,6 +20,7 @@ from app.advisor.job import Job, model_from_config
 from app.advisor.memory import (
     GIB,
     Rollouts,
+    cache_tokens,
     grpo_parts,
     logit_bytes,
     saved_bytes,
@@ -39,6 +40,7 @@ from app.advisor.throughput import (
     rollout_seconds,
     sft_step_seconds,
     training_flops,
+    waves,
 )
 from app.main import read_rulebook
 
@@ -314,11 +316,14 @@ def rollout_plans():
         mean=st.integers(16, 2000),
         longest=st.integers(64, 4000),
         utilization=st.sampled_from([0.2, 0.3, 0.5]),
+        grader_seconds=st.sampled_from([0, 0.1, 2.5]),
+        grader_concurrency=st.sampled_from([1, 8, 100]),
+        cache_tokens=st.sampled_from([None, 10_000.0, 200_000.0]),
     )
 
 
 @CALM
-@given(names, rollout_plans(), st.sampled_from(["mean", "longest", "group", "prompts"]))
+@given(names, rollout_plans(), st.sampled_from(["mean", "longest", "group", "prompts", "grader_seconds"]))
 def test_a_grpo_step_never_shortens_when_answers_or_groups_grow(name, rollouts, field):
     model, setup = TABLES.model(name), four_thousand("trl", "lora")
     grown = rollouts._replace(**{field: 2 * getattr(rollouts, field)})
@@ -352,6 +357,46 @@ def test_sleeping_engines_and_engines_elsewhere_never_cost_memory(name, rollouts
         )
     )
     assert elsewhere <= asleep <= awake
+
+
+latencies = (
+    "token_seconds_vllm",
+    "token_seconds_hf_per_layer",
+    "launch_seconds_per_layer",
+    "sync_seconds",
+)
+
+
+@CALM
+@given(names, rollout_plans(), st.sampled_from(latencies))
+def test_more_latency_never_shortens_a_step(name, rollouts, latency):
+    model, setup = TABLES.model(name), four_thousand("trl", "lora")
+    slower = CONSTANTS.time.model_copy(update={latency: 3 * getattr(CONSTANTS.time, latency)})
+    before, after = (
+        grpo_step(Machine(A100, TRL, constants), model, setup, rollouts)
+        for constants in (CONSTANTS.time, slower)
+    )
+    assert after.seconds >= before.seconds
+    assert after.rollout_share <= 1
+
+
+@CALM
+@given(names, rollout_plans(), st.integers(1, 64))
+def test_a_larger_cache_and_more_graders_never_lengthen_a_step(name, rollouts, more):
+    model, setup = TABLES.model(name), four_thousand("trl", "lora")
+    held = rollouts.cache_tokens and more * rollouts.cache_tokens
+    roomier = rollouts._replace(cache_tokens=held, grader_concurrency=more * rollouts.grader_concurrency)
+    before, after = (grpo_step(MACHINE, model, setup, each) for each in (rollouts, roomier))
+    assert after.seconds <= before.seconds * 1.000001
+
+
+def test_a_cache_for_half_the_answers_takes_two_waves():
+    setup, whole = four_thousand("trl", "lora"), Rollouts(prompts=8, group=8, prompt=256, mean=300)
+    held = 8 * 256 + 64 * 300
+    assert [waves(setup, whole._replace(cache_tokens=share * held)) for share in (1, 0.5, 0.34)] == [1, 2, 3]
+    # Weights of 14.2 GiB and 1.5 GiB beside them leave 8 of 23.8 GiB, at 56 KiB a token.
+    room = cache_tokens(CONSTANTS.memory, SEVEN, setup, Rollouts(), A100.usable_gib * GIB)
+    assert room == pytest.approx((0.3 * 79.2 - 1.5 - 14.18) * 2**20 / 56, rel=0.01)
 
 
 def test_asynchronous_steps_take_the_slower_side():

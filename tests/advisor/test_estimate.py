@@ -75,12 +75,41 @@ def test_what_the_user_did_not_say_is_listed_as_assumed(rulebook):
     said = Workload(
         prompt_tokens=9, tokens_per_demonstration=9, tokens_per_rollout=9, longest_rollout=9,
         completions_per_prompt=8, prompts_per_step=8, steps=9, demonstrations=9, epochs=1,
+        grader_seconds=0,
     )  # fmt: skip
     nothing = estimate_of(rulebook.tables, Hardware(**H100), NOTHING_SAID).assumptions
     everything = estimate_of(rulebook.tables, Hardware(**H100), said).assumptions
-    assert len(nothing) == len(everything) + 9
+    assert len(nothing) == len(everything) + 10
     assert all(line.startswith("Assumed: ") for line in nothing)
     assert "7 billion parameters on one A100-80" in cost_of(rulebook.tables, None, None).assumptions[0]
+
+
+def test_time_to_grade_an_answer_lengthens_the_step_and_is_told(rulebook):
+    def shown(**said):
+        return estimate_of(rulebook.tables, Hardware(**H100), Workload(**said))
+
+    unsaid, alone, together = (
+        shown(),
+        shown(grader_seconds=2.0),
+        shown(grader_seconds=2.0, grader_concurrency=16),
+    )
+    seconds = [
+        next(part.seconds for part in one.step if part.id == "scoring") for one in (unsaid, alone, together)
+    ]
+    assert seconds == [0, 130, 8]
+    assert unsaid.grpo.hours.typical < together.grpo.hours.typical < alone.grpo.hours.typical
+    assert "Assumed: grading takes no time that counts." in unsaid.assumptions
+    assert "Assumed: answers are graded one after another." in alone.assumptions
+    assert not any("grad" in line for line in together.assumptions)
+
+
+def test_answers_that_the_engine_cannot_hold_at_once_take_turns_and_are_told(rulebook):
+    small = Hardware(model="Qwen2.5-7B", gpu="A100-80", gpus=1)
+    told = [
+        any("sampled in" in line for line in estimate_of(rulebook.tables, small, workload).warnings)
+        for workload in (NOTHING_SAID, Workload(tokens_per_rollout=8000, completions_per_prompt=16))
+    ]
+    assert told == [False, True]
 
 
 def test_budgets_are_compared_with_the_hours_of_a_first_grpo_run(rulebook):
