@@ -101,8 +101,15 @@ class Outdated(TuningForkError):
 
     status = 412
 
-    def __init__(self, sentence: str | None = None, present: object = None, etag: str = "") -> None:
-        super().__init__(sentence)
+    def __init__(
+        self,
+        sentence: str | None = None,
+        problems: tuple[Problem, ...] = (),
+        *,
+        present: object = None,
+        etag: str = "",
+    ) -> None:
+        super().__init__(sentence, problems)
         self.present = present
         """What stands there now, as the API shows it."""
         self.etag = etag

@@ -146,14 +146,14 @@ def sft_rate(tables: Tables, job: Job, tuning: Tuning) -> float:
 
 
 def sft_cost(tables: Tables, job: Job, tuning: Tuning) -> Spent:
-    """hours = demonstrations x epochs x tokens / (tokens per second x 3600), and 15 % around it.
+    """hours = demonstrations x epochs x tokens / (tokens per second x 3600), 15 % around it, and the start.
 
     The band is that of an efficiency nobody measured here: 0.7 to 1.2 times the typical one.
     """
     constants = tables.constants.time
     hours = (1 + constants.overhead) * sft_tokens(job) / sft_rate(tables, job, tuning) / 3600
     slow, fast = hours / constants.slow_efficiency, hours / constants.fast_efficiency
-    return _spent(job, Range(low=fast, typical=hours, high=slow), job.gpus)
+    return _spent(tables, job, Range(low=fast, typical=hours, high=slow), job.gpus)
 
 
 def sampled(tables: Tables, job: Job, tuning: Tuning) -> Rollouts:
@@ -180,14 +180,16 @@ def step_factor(tables: Tables, job: Job) -> float:
 
 
 def grpo_cost(tables: Tables, job: Job, step: GrpoStep) -> Spent:
-    """hours = steps x seconds of a step / 3600, and 15 % around it."""
+    """hours = steps x seconds of a step / 3600, 15 % around it, and the start."""
     hours = (1 + tables.constants.time.overhead) * job.steps * step.seconds / 3600
     factor = step_factor(tables, job)
-    return _spent(job, Range(low=hours / factor, typical=hours, high=hours * factor), job.paid)
+    return _spent(tables, job, Range(low=hours / factor, typical=hours, high=hours * factor), job.paid)
 
 
-def _spent(job: Job, hours: Range, gpus: int) -> Spent:
+def _spent(tables: Tables, job: Job, training: Range, gpus: int) -> Spent:
     """Few hours at a low price to many hours at a high one."""
+    start = tables.constants.time.start_seconds / 3600
+    hours = Range(low=training.low + start, typical=training.typical + start, high=training.high + start)
     price, spent = job.price, hours.times(gpus)
     if price is None:
         return Spent(hours, gpus, None)

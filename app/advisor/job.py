@@ -204,7 +204,8 @@ def unknown_names(tables: Tables, hardware: Hardware, where: str) -> list[Proble
 
 
 def assumptions(tables: Tables, job: Job, hardware: Hardware | None, workload: Workload) -> tuple[str, ...]:
-    said = [*_of_machine(tables, job, hardware), *_of_workload(job, workload)]
+    start = f"loading and first evaluation take {tables.constants.time.start_seconds / 60:g} minutes"
+    said = [*_of_machine(tables, job, hardware), *_of_workload(job, workload), start]
     return tuple(f"Assumed: {what}." for what in said)
 
 

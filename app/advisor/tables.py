@@ -182,6 +182,7 @@ class TimeConstants(Rule):
     grpo_factor: Annotated[float, Field(ge=1)]
     grpo_known_factor: Annotated[float, Field(ge=1)]
     overhead: Annotated[float, Field(ge=0)]
+    start_seconds: Annotated[float, Field(ge=0)]
     first_try: Annotated[float, Field(ge=1)]
 
 

@@ -154,7 +154,7 @@ def change_assessment(
 ) -> AssessmentView:
     present = assessment_view(assessment)
     if not etags.matches(if_match, etags.of_view(present)):
-        raise Outdated(None, present.model_dump(mode="json"), etags.of_view(present))
+        raise Outdated(present=present.model_dump(mode="json"), etag=etags.of_view(present))
     for field, value in body.model_dump(exclude_none=True).items():
         assessing.change(assessment, field, value)
     _check(assessment, rulebook)
@@ -222,7 +222,9 @@ def put_answer(
     present = _answer_view(assessment, question, response)
     etag = response.headers["ETag"]
     if not etags.matches(if_match, etag) and present.answer != given:
-        raise Outdated("This answer was changed since you read it.", present.model_dump(mode="json"), etag)
+        raise Outdated(
+            "This answer was changed since you read it.", present=present.model_dump(mode="json"), etag=etag
+        )
     assessing.answer(assessment, question, given)
     return _answer_view(assessment, question, response)
 
