@@ -8,12 +8,13 @@ from fastapi import APIRouter, Body, Request, Response
 from pydantic import Field
 
 from app.advisor.markdown import markdown
-from app.errors import InvalidInput, NotFound, Problem
+from app.errors import InvalidInput, Problem
 from app.http_json import StrictRoute
 from app.models import Assessment, Milestone
 from app.protocol import Message, Name
 from app.web.api.assessments import MilestoneView, latest_of, milestone_view
 from app.web.api.examples import DECISIONS
+from app.web.assessing import numbered
 from app.web.deps import AssessmentDep, PartsDep, SessionDep
 from app.web.records import Decided, Status, csv_of, decide, json_of, record_of
 from app.web.security import own_origin
@@ -116,9 +117,4 @@ def contributions_csv(
 
 
 def milestone_at(assessment: Assessment, number: int | None) -> Milestone:
-    if number is None:
-        return latest_of(assessment)
-    found = next((each for each in assessment.milestones if each.number == number), None)
-    if found is None:
-        raise NotFound(f"There is no recommendation number {number} here.")
-    return found
+    return numbered(assessment, number) or latest_of(assessment)
