@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PAGES := tests/browser tests/journeys
 
 .DEFAULT_GOAL := help
 .PHONY: help up test test-all check calibrate format chromium migration clean
@@ -13,7 +14,10 @@ up: .venv/installed ## Set everything up and serve web and worker on this machin
 	@$(BIN)/tuning-fork up
 
 test: .venv/installed-dev chromium ## Set everything up and run the tests (under 15 minutes on 2 cores)
-	@$(BIN)/pytest -m "not full and not gpu"
+	@pages=$$(mktemp) && trap 'rm -f "$$pages"' EXIT && echo "Pages in a browser are tested beside the rest and told at the end." && \
+	  { $(BIN)/pytest -m "not full and not gpu" $(PAGES) >"$$pages" 2>&1 & } && browser=$$! && \
+	  { $(BIN)/pytest -m "not full and not gpu" $(PAGES:%=--ignore=%) tests; rest=$$?; } ; \
+	  wait $$browser; code=$$?; cat "$$pages"; exit $$((rest | code))
 
 test-all: .venv/installed-dev chromium ## Also the full-length training stories and the kill tests (about 45 minutes)
 	@$(BIN)/pytest -m "not gpu"

@@ -425,8 +425,9 @@ def test_the_readmes_rest_example_runs_as_printed(start, environment, tmp_path):
         ["bash", "-c", readme_example(site)], cwd=folder, capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr
-    headline, reason, state, _ = done.stdout.splitlines()
+    headline, cost, reason, state, _ = done.stdout.splitlines()
     assert headline.startswith("Train with GRPO after a short SFT warm start")
+    assert re.match(r"GRPO with .*, 300 steps: .* to .* hours", cost)
     assert "GRPO" in reason
     assert state == "succeeded"
     assert (folder / "model.zip").read_bytes().startswith(b"PK")
