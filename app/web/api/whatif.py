@@ -16,9 +16,9 @@ from app.web.api.assessments import (
     MilestoneView,
     Weights,
     assessment_view,
-    latest_of,
     milestone_view,
 )
+from app.web.api.milestones import milestone_at
 from app.web.api.recommendations import MOST_ANSWERS, included
 from app.web.deps import (
     AssessmentDep,
@@ -72,7 +72,7 @@ def try_answers(
     include: str = "",
 ) -> WhatIf:
     """`include` takes `flips`, `robustness` and `estimate`, separated by commas."""
-    milestone = assessing.numbered(assessment, body.milestone) or latest_of(assessment)
+    milestone = milestone_at(assessment, body.milestone)
     rulebook = parts.rulebooks.of(session, milestone.rulebook_checksum)
     weights = milestone.weights if body.weights is None else body.weights
     return what_if(milestone, milestone.answers | body.answers, weights, rulebook, included(include))
@@ -86,7 +86,7 @@ def keep_scenario(
     parts: PartsDep,
 ) -> MilestoneView:
     """A scenario is frozen like a recommendation and leaves the assessment's own answers as they are."""
-    milestone = assessing.numbered(assessment, body.milestone) or latest_of(assessment)
+    milestone = milestone_at(assessment, body.milestone)
     rulebook = parts.rulebooks.of(session, milestone.rulebook_checksum)
     weights = milestone.weights if body.weights is None else body.weights
     answers = milestone.answers | body.answers

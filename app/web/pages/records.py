@@ -16,7 +16,7 @@ from app.models import Assessment, Milestone
 from app.protocol import Name
 from app.web.advice_shown import scale
 from app.web.answer_form import FormDep
-from app.web.assessing import latest
+from app.web.assessing import at_number, numbered
 from app.web.deps import AssessmentDep, Parts, PartsDep, SessionDep, render
 from app.web.etags import decision_token
 from app.web.records import (
@@ -42,7 +42,7 @@ def record_page(
     parts: PartsDep,
     number: int | None = None,
 ) -> Response:
-    milestone = latest(assessment) if number is None else frozen_at(assessment, number)
+    milestone = numbered(assessment, number)
     if milestone is None:
         return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
     return _page(request, assessment, milestone, session, parts, _values(milestone))
@@ -113,7 +113,7 @@ def record_decision(
     form: FormDep,
     number: int,
 ) -> Response:
-    milestone = frozen_at(assessment, number)
+    milestone = at_number(assessment, number)
     typed = _values(milestone) | form
     stale = form.get("loaded", decision_token(milestone)) != decision_token(milestone)
     if stale and any(typed[name] != stored for name, stored in _values(milestone).items()):
@@ -215,16 +215,9 @@ def _file(content: str | bytes, kind: str, name: str) -> Response:
 
 
 def _asked_for(assessment: Assessment, number: int | None) -> Milestone:
-    found = latest(assessment) if number is None else frozen_at(assessment, number)
+    found = numbered(assessment, number)
     if found is None:
         raise NotFound("There is no recommendation yet: check the answers and ask for one.")
-    return found
-
-
-def frozen_at(assessment: Assessment, number: int) -> Milestone:
-    found = next((each for each in assessment.milestones if each.number == number), None)
-    if found is None:
-        raise NotFound(f"There is no recommendation number {number} here.")
     return found
 
 

@@ -12,9 +12,9 @@ from app.errors import Gone, InvalidInput, NotFound, Problem
 from app.models import Assessment
 from app.web.advice_shown import scale
 from app.web.answer_form import NUMBER, FormDep
-from app.web.assessing import latest
+from app.web.assessing import at_number, numbered
 from app.web.deps import AssessmentDep, Parts, PartsDep, SessionDep, render
-from app.web.pages.records import frozen_at, site_of
+from app.web.pages.records import site_of
 from app.web.records import record_of
 from app.web.sharing import Wanted, new_share, note_opening, opened, revoke, shares_of, state_of
 
@@ -43,7 +43,7 @@ def share_page(
     parts: PartsDep,
     number: int | None = None,
 ) -> Response:
-    chosen = frozen_at(assessment, number) if number is not None else latest(assessment)
+    chosen = numbered(assessment, number)
     if chosen is None:
         return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
     values = {
@@ -67,7 +67,7 @@ def create_share(
         label=form.get("label", ""),
         with_notes=form.get("notes") == "yes",
     )
-    milestone = frozen_at(
+    milestone = at_number(
         assessment, int(number) if len(number) < 9 and number.isascii() and number.isdecimal() else 0
     )
     try:
