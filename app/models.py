@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
 from app.advisor.recommendation import Recommendation
 from app.database import Base, Document, now
-from app.protocol import DatasetSummary, Happening, Method, RunSpec, RunState
+from app.protocol import DatasetSummary, Grader, Happening, Method, RunSpec, RunState
 
 
 class LoginToken(Base):
@@ -197,7 +197,7 @@ class Share(Base):
 
 
 class Dataset(Base):
-    """A file the user brought; the worker holds its rows under the same hash."""
+    """Rows the user brought; the worker holds them under the same hash."""
 
     __tablename__ = "datasets"
 
@@ -205,6 +205,25 @@ class Dataset(Base):
     name: Mapped[str]
     sha256: Mapped[str] = mapped_column(index=True)
     summary: Mapped[DatasetSummary] = mapped_column(Document(DatasetSummary))
+    source: Mapped[str] = mapped_column(default="", server_default="")
+    """Where it came from, in words: a file's name, a hub id with its commit, a path on the worker."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class NamedGrader(Base):
+    """A grader under a name. A change is a new version; a run keeps the one it was launched with."""
+
+    __tablename__ = "graders"
+    __table_args__ = (Index("uq_graders_name_version", "name", "version", unique=True),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    version: Mapped[int]
+    spec: Mapped[Grader] = mapped_column(Document(Grader))
+    note: Mapped[str] = mapped_column(default="", server_default="")
+    """What this version changed, or what the grader is for."""
+    report: Mapped[Any] = mapped_column(Document(Any), nullable=True)
+    """What trying it last found: attacks, and agreement with experts."""
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -226,6 +245,12 @@ class Run(Base):
     """What the recommendation said when this run was launched."""
     override_reason: Mapped[str | None]
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    wish: Mapped[str | None]
+    """`pause` or `resume` until the worker has confirmed it."""
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")
+    priority_told: Mapped[int] = mapped_column(default=0, server_default="0")
+    """The priority that the worker last confirmed; the sweep repeats a change until both agree."""
+    attempt: Mapped[int] = mapped_column(default=1, server_default="1")
     last_seq: Mapped[int] = mapped_column(default=0)
     steps_done: Mapped[int] = mapped_column(default=0)
     total_steps: Mapped[int | None]

@@ -42,6 +42,8 @@ class WebSettings(BaseSettings):
     )
     max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest request body, uploads apart.")
     max_upload_bytes: int = Field(200_000_000, ge=1024, description="Largest dataset upload.")
+    upload_hours: float = Field(24, gt=0, description="How long an unfinished upload can be gone on with.")
+    max_uploads: int = Field(20, ge=1, description="Uploads that may be unfinished at the same time.")
     max_rulebook_bytes: int = Field(
         1_000_000, ge=1024, description="Largest rulebook to upload: all its files together, unpacked."
     )
@@ -114,7 +116,22 @@ class WorkerSettings(BaseSettings):
         None, description="Local models that runs may start from; default `models` in the data directory."
     )
     engine_module: str = Field("app.engine", description="Module started as one process per run.")
-    slots: int = Field(1, ge=1, le=64, description="Runs that may train at the same time.")
+    slots: int = Field(
+        0, ge=0, le=64, description="Runs that may train at the same time; 0: one per GPU, one on a CPU."
+    )
+    warm_engines: int = Field(
+        1, ge=0, le=8, description="Training processes kept waiting with their imports done; 0 saves memory."
+    )
+    retries: int = Field(
+        3,
+        ge=0,
+        le=20,
+        description="Times a run is started again whose process was lost without its own fault.",
+    )
+    retry_seconds: float = Field(
+        10, ge=0, description="Pause before the first of these, doubled each time, up to six minutes."
+    )
+    checkpoint_minutes: float = Field(10, gt=0, description="Longest time between two checkpoints of a run.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where engines train.")
     threads: int = Field(
         0, ge=0, description="CPU threads per engine; 0 means all cores divided by the slots."
@@ -128,9 +145,48 @@ class WorkerSettings(BaseSettings):
     )
     max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest request body, uploads apart.")
     max_upload_bytes: int = Field(200_000_000, ge=1024, description="Largest dataset.")
+    datasets_dir: Path | None = Field(
+        None,
+        description="Local files that datasets may be read from; default `files` in the data directory.",
+    )
+    max_rows: int = Field(2_000_000, ge=1, description="Most rows of a dataset.")
+    reading_memory_bytes: int = Field(
+        1_000_000_000, ge=100_000_000, description="Memory of the process that reads a dataset."
+    )
+    reading_seconds: float = Field(
+        120, gt=0, description="Time that reading and profiling a dataset may take."
+    )
     max_line_bytes: int = Field(1_000_000, ge=1024, description="Longest line of a dataset.")
     max_log_bytes: int = Field(200_000_000, ge=1024, description="A run's log is cut at this size.")
-    allow_hub: bool = Field(True, description="Let runs load models from the Hugging Face hub.")
+    allow_hub: bool = Field(True, description="Let runs load models and datasets from the Hugging Face hub.")
+    judge_url: str = Field(
+        "",
+        description="OpenAI-compatible endpoint for `score_model` graders, without `/chat/completions`; "
+        "empty means none.",
+    )
+    judge_key: SecretStr = Field(SecretStr(""), description="Bearer key of that endpoint.")
+    judge_model: str = Field("", description="Model it is asked for where the grader names none.")
+    judge_seconds: float = Field(30, gt=0, le=600, description="How long one of its answers may take.")
+    judge_concurrency: int = Field(8, ge=1, le=256, description="Questions it is asked at the same time.")
+    python_seconds: float = Field(
+        1,
+        gt=0,
+        le=60,
+        description="CPU time of a batch of a `python` grader, and a hundredth more an answer.",
+    )
+    python_memory_bytes: int = Field(
+        256_000_000, ge=16_000_000, description="Memory of a batch in the cage; a quarter of it in monty."
+    )
+    tracking: list[Literal["mlflow", "wandb", "trackio"]] = Field(
+        [], description="Where metrics are sent beside the run's own TensorBoard files, as a JSON list."
+    )
+    tracking_url: str = Field(
+        "", description="Address of the MLflow or Weights & Biases server, if it has one."
+    )
+    tracking_key: SecretStr = Field(SecretStr(""), description="Its token, if it needs one.")
+    playground_minutes: float = Field(
+        10, gt=0, description="The playground's models leave the memory after so long without a question."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level of the log lines."
     )

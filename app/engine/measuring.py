@@ -16,7 +16,6 @@ from app.protocol import (
     Evaluation,
     Grader,
     GraderError,
-    JsonSchema,
     Regex,
     RunSpec,
     SampledAnswer,
@@ -134,9 +133,10 @@ def _sample(
 
 
 def _reference(grader: Grader, row: Row) -> str | None:
-    if isinstance(grader, JsonSchema) or grader.reference is None:
+    reference = getattr(grader, "reference", None)
+    if reference is None:
         return row.answer
     try:
-        return fill(grader.reference, "", row.item)
+        return fill(reference, "", row.item)
     except NothingToFill:
         return row.answer

@@ -21,6 +21,8 @@ def grade(grader: Grader, output_text: str, item: Mapping[str, Any]) -> Score | 
                 return grade_regex(grader, output_text, item)
             case JsonSchema():
                 return grade_json(grader, output_text, item)
+            case _:
+                return GraderError(why=f"{grader.type} graders are not here yet")
     except (NothingToFill, BadPattern, BadSchema) as error:
         return GraderError(why=str(error))
 
@@ -56,7 +58,5 @@ def _problems(grader: Grader, where: str) -> Iterator[Problem]:
 
 
 def _templates(grader: Grader) -> dict[str, str]:
-    given = {"input": grader.input}
-    if not isinstance(grader, JsonSchema) and grader.reference is not None:
-        given["reference"] = grader.reference
-    return given
+    fields = {"input": getattr(grader, "input", None), "reference": getattr(grader, "reference", None)}
+    return {field: text for field, text in fields.items() if isinstance(text, str)}

@@ -30,7 +30,8 @@ class Processors:
 def processors(settings: WorkerSettings) -> Processors:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Processors(
-        device=_device(settings.device, cores), threads=settings.threads or max(1, cores // settings.slots)
+        device=_device(settings.device, cores),
+        threads=settings.threads or max(1, cores // max(1, settings.slots)),
     )
 
 

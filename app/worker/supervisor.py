@@ -232,7 +232,7 @@ class Supervisor:
         )
 
     def _has_room(self, run: FollowedRun) -> bool:
-        if sum(each.engine is not None for each in self._runs.values()) >= self._settings.slots:
+        if sum(each.engine is not None for each in self._runs.values()) >= max(1, self._settings.slots):
             return False
         free, needed = self._data_dir.free_bytes(), self._settings.min_free_bytes
         if free < needed:

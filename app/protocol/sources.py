@@ -1,0 +1,88 @@
+"""What a run starts from and what it learns from: models and datasets by reference."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from app.protocol.words import Message, Sha256
+
+# What to start from
+
+
+class StarterModel(Message):
+    """The small transformer that the worker trains itself: a stand-in for the user's model."""
+
+    kind: Literal["starter"] = "starter"
+
+
+class HubModel(Message):
+    kind: Literal["hub"] = "hub"
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}$")]
+    revision: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][\w.-]{0,99}$")] | None = None
+    """A commit or tag; without one the worker pins the commit it finds and says which."""
+
+
+class LocalModel(Message):
+    """A directory in the worker's models folder, by the name under which `GET /models` lists it."""
+
+    kind: Literal["local"] = "local"
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][\w.-]{0,95}$")]
+
+
+ModelRef = Annotated[StarterModel | HubModel | LocalModel, Field(discriminator="kind")]
+
+
+class ModelSummary(Message):
+    ref: ModelRef
+    title: str
+    parameters: int | None = None
+    ready: bool
+    note: str | None = None
+
+
+# What to learn from
+
+
+class GeneratedDataset(Message):
+    """A task that the project generates itself; its held-out rows never appear among the others."""
+
+    kind: Literal["generated"] = "generated"
+    name: Literal["rulings", "clauses", "impossible", "mastered"]
+
+
+class UploadedDataset(Message):
+    """Rows that were brought: uploaded, or fetched by the worker from the hub or from its own disk."""
+
+    kind: Literal["uploaded"] = "uploaded"
+    sha256: Sha256
+    """Of the file as it came; where it was read by a mapping of columns, of file and mapping together."""
+
+
+DatasetRef = Annotated[GeneratedDataset | UploadedDataset, Field(discriminator="kind")]
+
+
+class DatasetKind(StrEnum):
+    DEMONSTRATIONS = "demonstrations"
+    PROMPTS = "prompts"
+    MIXED = "mixed"
+    PREFERENCES = "preferences"
+    """A prompt with a chosen and a rejected answer: for a reward model."""
+    TEXTS = "texts"
+    """Whole texts without a question: for SFT as language modelling."""
+
+
+class DatasetSummary(Message):
+    ref: DatasetRef
+    kind: Annotated[DatasetKind, Field(strict=False)]
+    rows: int
+    demonstrations: int
+    prompts: int
+    """Rows without an answer of their own. GRPO may learn from these and from the demonstrations' prompts."""
+    preferences: int = 0
+    texts: int = 0
+    held_out: int
+    item_fields: list[str]
+    """Extra fields present on every row, usable in graders as `{{ item.x }}`."""
+    bytes: int
+    preview: list[dict[str, Any]]
