@@ -2,9 +2,10 @@
 
     .venv/bin/python benchmarks/engine_overhead.py [--pairs 8] [--seconds 60] [--methods sft grpo] [...]
 
-Pairs are interleaved, and each begins with the other side; a process is timed from its start to its end, imports
-and saving the model included, on one thread. The ratio is the median over the pairs of engine to script, with the
-distribution-free interval of a median (order statistics). Prints a table and, last, one line of JSON.
+Pairs are interleaved, and each begins with the other side. A process is timed from its start to its end,
+imports and saving the model included, on one thread. The ratio is the median over the pairs of engine to
+script, with the distribution-free interval of a median (order statistics). Prints a table and, last, one
+line of JSON.
 """
 
 import argparse
