@@ -28,15 +28,30 @@ class Turn(Message):
 
 
 class Row(Message):
-    """A demonstration when the assistant has the last word, a prompt when the user has."""
+    """A demonstration when the assistant has the last word, a prompt when the user has, a pair, or a text.
 
-    messages: list[Turn]
+    A pair is a prompt with two answers to it, `chosen` and `rejected`; a text stands alone, without messages.
+    """
+
+    messages: list[Turn] = []
     item: dict[str, Any] = Field(default_factory=dict)
     """What graders know as `item`: the row's further fields; a demonstration's answer is its `reference`."""
+    chosen: list[Turn] | None = None
+    """What follows the prompt in the better answer: the assistant's turn, or several that end with one."""
+    rejected: list[Turn] | None = None
+    text: str | None = None
 
     @property
     def is_demonstration(self) -> bool:
-        return self.messages[-1].role == "assistant"
+        return bool(self.messages) and self.messages[-1].role == "assistant"
+
+    @property
+    def is_pair(self) -> bool:
+        return self.chosen is not None and self.rejected is not None
+
+    @property
+    def is_text(self) -> bool:
+        return self.text is not None
 
     @property
     def prompt(self) -> list[Turn]:
