@@ -51,6 +51,7 @@ class Attack(Message):
     """One degenerate answer, given to every row. `reference` is the control: the row's own answer."""
 
     name: AttackName
+    title: str
     example: str
     """What the first row was answered, shortened."""
     n: int
