@@ -20,10 +20,14 @@ from typing import Any, Literal
 from uuid import UUID
 
 from app.errors import Conflict
-from app.protocol import EndEvent, Happening, Message, RunEvent, RunSpec
+from app.protocol import EndEvent, Happening, JudgeEndpoint, Message, RunEvent, RunSpec, SandboxLimits
 
 INDEX_EVERY = 256
 """Events between two remembered places in events.jsonl."""
+
+
+JUDGE_KEY = "TUNING_FORK_JUDGE_KEY"
+"""Environment variable of an engine whose graders ask the judge: a key is written to no file."""
 
 
 class Inputs(Message):
@@ -34,6 +38,10 @@ class Inputs(Message):
     device: Literal["cpu", "cuda"]
     threads: int
     starter_cache: str
+    judge: JudgeEndpoint | None = None
+    """Where `score_model` graders ask; None: nowhere."""
+    sandbox: SandboxLimits = SandboxLimits()
+    """Of `python` graders."""
 
 
 class Accepted(Message):

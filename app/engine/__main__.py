@@ -39,6 +39,8 @@ def main(path: str) -> int:
         with suppress(OSError):  # the log may be on a full disk; the verdict may still find room
             traceback.print_exc()
         run.fail(in_a_sentence(error))
+    finally:
+        run.bench.close()
     return 0
 
 

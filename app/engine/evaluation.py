@@ -40,7 +40,7 @@ def measure(
     torch.manual_seed(spec.seed)
     sampled = _answers(run, spec.evaluation, when, loaded, rows, is_sampled=True)
     greedy = _answers(run, spec.evaluation, when, loaded, rows, is_sampled=False)
-    return measured(spec, when, rows, sampled, greedy, time.monotonic() - started)
+    return measured(run.bench, spec, when, rows, sampled, greedy, time.monotonic() - started)
 
 
 def _answers(

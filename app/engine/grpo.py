@@ -33,7 +33,7 @@ def train(run: Run, split: Split, found: Found) -> None:
         model=loaded.model,
         processing_class=loaded.tokenizer,
         args=_config(run, recipe, loaded),
-        reward_funcs=Reward(grader, split.train).grader,
+        reward_funcs=Reward(run.bench, grader, split.train).grader,
         train_dataset=_dataset(split.train, recipe.batch_size // recipe.num_generations),
         callbacks=[watcher],
     )

@@ -6,9 +6,10 @@ from typing import Literal
 
 from app.datasets.formats import Row
 from app.engine.reporting import CannotTrain, readable
-from app.engine.rows import in_words
+from app.engine.rows import answers, in_words
+from app.graders import bench as graders
+from app.graders.bench import Bench
 from app.graders.comparison import wilson
-from app.graders.grading import grade
 from app.graders.template import NothingToFill, fill
 from app.protocol import (
     Abstain,
@@ -47,6 +48,7 @@ def refuse_useless_grader(evaluation: Evaluation) -> None:
 
 
 def measured(
+    bench: Bench,
     spec: RunSpec,
     when: Literal["before", "after"],
     rows: Sequence[Row],
@@ -56,10 +58,10 @@ def measured(
 ) -> Evaluation:
     grader, plan = spec.grader, spec.evaluation
     assert grader is not None
-    outcomes = [grade(grader, a.text, row.item) for a, row in zip(sampled, rows, strict=True)]
-    greedy_marks = "".join(
-        mark(grade(grader, answer.text, row.item)) for answer, row in zip(greedy, rows, strict=True)
-    )
+    texts = [answer.text for answer in sampled]
+    outcomes = bench.grade(grader, answers(rows, texts))
+    greedy_outcomes = bench.grade(grader, answers(rows, [answer.text for answer in greedy]))
+    greedy_marks = "".join(mark(outcome) for outcome in greedy_outcomes)
     marks = "".join(mark(outcome) for outcome in outcomes)
     return Evaluation(
         when=when,
@@ -71,7 +73,7 @@ def measured(
         errors=sum(isinstance(outcome, GraderError) for outcome in outcomes),
         mean_tokens=sum(answer.tokens for answer in sampled) / len(sampled),
         clipped=sum(answer.is_clipped for answer in sampled) / len(sampled),
-        drafts=drafts(spec.draft_grader, rows, [answer.text for answer in sampled], marks),
+        drafts=drafts(bench, spec.draft_grader, rows, texts, marks),
         samples=[
             _sample(index, rows[index], sampled[index], outcomes[index], grader)
             for index in range(min(plan.samples_shown, len(rows)))
@@ -92,14 +94,13 @@ def share(marks: str) -> Share:
 
 
 def drafts(
-    grader: Grader | None, rows: Sequence[Row], texts: Sequence[str], marks: str
+    bench: Bench, grader: Grader | None, rows: Sequence[Row], texts: Sequence[str], marks: str
 ) -> DraftCounts | None:
     """What became of each draft, given the final answers' marks."""
     if grader is None:
         return None
-    fates = [
-        _draft_mark(grader, text, row) + final for text, row, final in zip(texts, rows, marks, strict=True)
-    ]
+    given = answers(rows, texts)
+    fates = [draft + final for draft, final in zip(_draft_marks(bench, grader, given), marks, strict=True)]
     decided = [fate for fate in fates if "-" not in fate]
     return DraftCounts(
         wrong=sum(fate[0] == "0" for fate in decided),
@@ -110,13 +111,13 @@ def drafts(
     )
 
 
-def _draft_mark(grader: Grader, text: str, row: Row) -> str:
+def _draft_marks(bench: Bench, grader: Grader, given: Sequence[graders.Answer]) -> list[str]:
     """An answer in which the pattern finds no draft has none, which is not a wrong one."""
-    if isinstance(grader, Regex):
-        finds = grader.model_copy(update={"reference": None})
-        if mark(grade(finds, text, row.item)) != "1":
-            return "-"
-    return mark(grade(grader, text, row.item))
+    marks = [mark(outcome) for outcome in bench.grade(grader, given)]
+    if not isinstance(grader, Regex):
+        return marks
+    found = bench.grade(grader.model_copy(update={"reference": None}), given)
+    return [drawn if mark(has) == "1" else "-" for drawn, has in zip(marks, found, strict=True)]
 
 
 def _sample(

@@ -1,11 +1,13 @@
 """What a training process knows about its run, and how it says what happens. Light: imports no torch."""
 
 import math
+import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from app.graders.bench import Bench, Resources
 from app.logs import redacted
 from app.protocol import (
     EndEvent,
@@ -16,7 +18,7 @@ from app.protocol import (
     RunState,
     StateEvent,
 )
-from app.run_dir import RunDir
+from app.run_dir import JUDGE_KEY, Inputs, RunDir
 
 LONGEST_LINE = 8192
 
@@ -42,6 +44,7 @@ class Run:
         self.total_steps: int | None = None
         self._was_told_to_stop = False
         self._events = self.dir.event_log()
+        self.bench = Bench(_resources(self.inputs))
 
     def obey_signals(self) -> None:
         signal.signal(signal.SIGTERM, self._stop)
@@ -107,6 +110,10 @@ class Run:
 
     def _stop(self, number: int, frame: object) -> None:
         self._was_told_to_stop = True
+
+
+def _resources(inputs: Inputs) -> Resources:
+    return Resources(judge=inputs.judge, judge_key=os.environ.pop(JUDGE_KEY, ""), sandbox=inputs.sandbox)
 
 
 def finite(values: Mapping[str, Any]) -> dict[str, float | None]:

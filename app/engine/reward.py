@@ -6,7 +6,8 @@ from typing import Any
 
 from app.datasets.formats import Row
 from app.engine.reporting import CannotTrain
-from app.graders.grading import grade
+from app.engine.rows import answers
+from app.graders.bench import Bench
 from app.protocol import Abstain, Grader, GraderError, Score
 
 ERRORS = "grader/errors"
@@ -15,7 +16,8 @@ ABSTAINED = "grader/abstained"
 
 
 class Reward:
-    def __init__(self, grader: Grader, learned: Sequence[Row]) -> None:
+    def __init__(self, bench: Bench, grader: Grader, learned: Sequence[Row]) -> None:
+        self._bench = bench
         self._grader = grader
         self._rows = learned
 
@@ -27,11 +29,9 @@ class Reward:
         **_: Any,
     ) -> list[float | None]:
         """The trainer's metrics carry this method's name: rewards/grader/mean."""
-        outcomes = [
-            grade(self._grader, completion[-1]["content"], self._rows[number].item)
-            for completion, number in zip(completions, row, strict=True)
-        ]
-        return scores(outcomes, log_metric)
+        texts = [completion[-1]["content"] for completion in completions]
+        given = answers([self._rows[number] for number in row], texts)
+        return scores(self._bench.grade(self._grader, given), log_metric)
 
 
 def scores(

@@ -6,6 +6,7 @@ from app import datasets
 from app.datasets.formats import Row, Split, Turn
 from app.engine.reporting import CannotTrain, Run
 from app.errors import TuningForkError
+from app.graders.bench import Answer
 from app.graders.grading import item_fields
 from app.protocol import Grader, SftRecipe
 
@@ -62,6 +63,13 @@ def in_words(turns: Sequence[Turn]) -> str:
     if len(turns) == 1:
         return turns[0].content
     return "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
+
+
+def answers(rows: Sequence[Row], texts: Sequence[str]) -> list[Answer]:
+    """What was said to each row, as graders take it."""
+    return [
+        Answer(text, row.item, prompt=in_words(row.prompt)) for row, text in zip(rows, texts, strict=True)
+    ]
 
 
 def conversation(turns: Sequence[Turn]) -> list[dict[str, str]]:

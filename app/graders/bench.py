@@ -1,25 +1,38 @@
 """Grades answers by the batch: what probe, reward, evaluation and try-it all use, so that they agree."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from uuid import UUID
 
+from app.graders.answer import Answer
 from app.graders.grading import grade
-from app.protocol import Grader, Outcome
+from app.protocol import Grader, JudgeEndpoint, Outcome, SandboxLimits
+
+__all__ = ["Answer", "Bench", "Resources", "RewardModels"]
+
+RewardModels = Callable[[UUID, Sequence[Answer]], Sequence[float]]
+"""Scores of answers, 0 to 1, by the reward model of a run. Raises LookupError where there is none."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model answered, to which prompt, and the row's fields that graders know as `item`."""
+class Resources:
+    """What graders may use here. The key is kept apart, for it is written nowhere."""
 
-    text: str
-    item: Mapping[str, Any]
-    prompt: str = ""
+    judge: JudgeEndpoint | None = None
+    judge_key: str = ""
+    sandbox: SandboxLimits = field(default_factory=SandboxLimits)
+    reward_models: RewardModels | None = None
 
 
 class Bench:
-    """Holds what graders need while they work: sandboxes, a judge's connection, a loaded reward model."""
+    """Holds what graders need while they work: sandboxes and a judge's connection, opened at first use.
+
+    May be used from several threads; to be closed when all is graded.
+    """
+
+    def __init__(self, resources: Resources | None = None) -> None:
+        self._resources = resources or Resources()
 
     def __enter__(self) -> "Bench":
         return self
@@ -27,6 +40,9 @@ class Bench:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         pass
 
     def grade(self, grader: Grader, answers: Sequence[Answer]) -> list[Outcome]:

@@ -9,7 +9,18 @@ from app.graders.patterns import BadPattern, compiled
 from app.graders.regex import grade_regex
 from app.graders.string_check import grade_string
 from app.graders.template import OUTPUT_TEXT, NothingToFill, is_known, names
-from app.protocol import Abstain, Grader, GraderError, JsonSchema, Regex, Score, StringCheck
+from app.protocol import (
+    Abstain,
+    Grader,
+    GraderError,
+    JsonSchema,
+    Multi,
+    Regex,
+    Score,
+    ScoreModel,
+    SelfCorrection,
+    StringCheck,
+)
 
 
 def grade(grader: Grader, output_text: str, item: Mapping[str, Any]) -> Score | Abstain | GraderError:
@@ -36,6 +47,22 @@ def item_fields(grader: Grader) -> frozenset[str]:
     """The fields a row must have for this grader to apply."""
     known = (name.split(".") for text in _templates(grader).values() for name in names(text))
     return frozenset(parts[1] for parts in known if parts[0] == "item" and len(parts) > 1)
+
+
+def parts(grader: Grader) -> Iterator[Grader]:
+    """The grader itself and every grader inside it."""
+    yield grader
+    inner: tuple[Grader, ...] = ()
+    if isinstance(grader, Multi):
+        inner = tuple(grader.graders.values())
+    elif isinstance(grader, SelfCorrection):
+        inner = (grader.draft, grader.final)
+    for each in inner:
+        yield from parts(each)
+
+
+def asks_judge(grader: Grader) -> bool:
+    return any(isinstance(part, ScoreModel) for part in parts(grader))
 
 
 def _problems(grader: Grader, where: str) -> Iterator[Problem]:

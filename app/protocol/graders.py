@@ -208,6 +208,30 @@ def pass_threshold(grader: Grader) -> float:
     return getattr(grader, "pass_threshold", 1.0)
 
 
+# What graders are given to work with
+
+
+class JudgeEndpoint(Message):
+    """Where `score_model` graders ask. Its key travels apart, for this is written to disk."""
+
+    url: str
+    """Without `/chat/completions`."""
+    model: str = ""
+    """Asked for where the grader names none."""
+    seconds: Annotated[float, Field(gt=0)] = 30
+    """How long one answer may take."""
+    concurrency: Annotated[int, Field(ge=1)] = 8
+
+
+class SandboxLimits(Message):
+    """What a batch of a `python` grader may use."""
+
+    seconds: Annotated[float, Field(gt=0)] = 1
+    """CPU time, and a hundredth of it more for each answer."""
+    memory_bytes: int = 256_000_000
+    """In the cage; a quarter of it in monty."""
+
+
 # What it says of one answer
 
 

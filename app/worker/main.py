@@ -20,6 +20,7 @@ from app.worker.data_dir import DataDir
 from app.worker.dataset_store import DatasetStore
 from app.worker.device import processors
 from app.worker.gate import Gate
+from app.worker.grading import bench_of
 from app.worker.model_store import ModelStore
 from app.worker.parts import Parts
 from app.worker.supervisor import Supervisor
@@ -64,12 +65,14 @@ def _lifespan(settings: WorkerSettings, data_dir: DataDir) -> Lifespan:
         model_store = ModelStore(data_dir.models)
         found = processors(settings)
         supervisor = Supervisor(settings, data_dir, dataset_store, model_store, found)
-        app.state.parts = Parts(supervisor, data_dir, dataset_store, model_store, found.device)
+        bench = bench_of(settings)
+        app.state.parts = Parts(supervisor, data_dir, dataset_store, model_store, found.device, bench)
         supervisor.start()
         try:
             yield
         finally:
             supervisor.stop()
+            bench.close()
             os.close(claim)
 
     return lifespan

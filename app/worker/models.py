@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 
 from app.errors import InvalidInput
-from app.graders.grading import check, grade
+from app.graders.bench import Answer
+from app.graders.grading import check
 from app.http_json import StrictRoute
 from app.protocol import GradeRequest, ModelSummary, Outcome, RunState, StarterModel
 from app.worker.model_store import parameters
@@ -19,10 +20,11 @@ def list_models(parts: PartsDep) -> list[ModelSummary]:
 
 
 @router.post("/grade")
-def grade_answer(request: GradeRequest) -> Outcome:
+def grade_answer(request: GradeRequest, parts: PartsDep) -> Outcome:
     if problems := check(request.grader):
         raise InvalidInput("This grader cannot be used.", problems)
-    return grade(request.grader, request.output_text, request.item)
+    answer = Answer(request.output_text, request.item, request.prompt)
+    return parts.bench.grade(request.grader, [answer])[0]
 
 
 def _starter(supervisor: Supervisor) -> ModelSummary:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.graders.bench import Bench
 from app.protocol import Device, RunId
 from app.run_dir import RunDir
 from app.worker.data_dir import DataDir
@@ -22,6 +23,7 @@ class Parts:
     datasets: DatasetStore
     models: ModelStore
     device: Device
+    bench: Bench
 
 
 async def parts(request: Request) -> Parts:

@@ -18,6 +18,7 @@ from app.worker.data_dir import DataDir
 from app.worker.dataset_store import DatasetStore
 from app.worker.device import Processors
 from app.worker.followed_run import FollowedRun, Verdict
+from app.worker.grading import judge_key_for, judge_of, sandbox_of
 from app.worker.launch_checks import refuse_unrunnable
 from app.worker.launchers.local import Engine, environment, launch
 from app.worker.model_store import ModelStore
@@ -229,6 +230,8 @@ class Supervisor:
             device=self._processors.device.kind,
             threads=self._processors.threads,
             starter_cache=str(self._data_dir.starter_cache),
+            judge=judge_of(self._settings),
+            sandbox=sandbox_of(self._settings),
         )
 
     def _has_room(self, run: FollowedRun) -> bool:
@@ -253,7 +256,7 @@ class Supervisor:
                 run.dir,
                 self._settings.engine_module,
                 lock,
-                environment(inputs.threads, inputs.device, online),
+                environment(inputs.threads, inputs.device, online, judge_key_for(run.spec, self._settings)),
             )
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.ENOMEM):

@@ -7,6 +7,7 @@ from app.engine.measuring import drafts, mark, refuse_useless_grader, share
 from app.engine.reporting import CannotTrain, finite, readable
 from app.engine.reward import scores
 from app.engine.rows import demonstrations, in_words, prompts
+from app.graders.bench import Bench
 from app.protocol import Abstain, Evaluation, GraderError, Regex, Score
 
 DRAFT = Regex(name="draft", pattern=r"Draft: (\w+)", match="first", reference="{{ item.answer }}")
@@ -32,14 +33,14 @@ def test_a_share_leaves_out_what_was_not_scored():
 
 def test_drafts_are_followed_to_their_fate():
     texts = ["Draft: no", "Draft: no", "Draft: yes", "Draft: yes", "no draft at all", "Draft: yes"]
-    counts = drafts(DRAFT, [row()] * 6, texts, "1010" + "1-")
+    counts = drafts(Bench(), DRAFT, [row()] * 6, texts, "1010" + "1-")
     assert (counts.wrong, counts.mended) == (2, 1)
     assert (counts.right, counts.spoiled) == (2, 1)
     assert counts.undecided == 2
 
 
 def test_without_a_draft_grader_there_are_no_counts():
-    assert drafts(None, [row()], ["Draft: no"], "1") is None
+    assert drafts(Bench(), None, [row()], ["Draft: no"], "1") is None
 
 
 def measured(marks: str, abstained: int, errors: int) -> Evaluation:

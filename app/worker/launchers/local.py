@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 import app
-from app.run_dir import RunDir
+from app.run_dir import JUDGE_KEY, RunDir
 
 PASSED_ON = (
     "PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR",
@@ -101,15 +101,18 @@ def launch(run_dir: RunDir, module: str, lock: int, environment: dict[str, str])
     return Engine(run_dir, process)
 
 
-def environment(threads: int, device: str, online: bool) -> dict[str, str]:
+def environment(threads: int, device: str, online: bool, judge_key: str = "") -> dict[str, str]:
+    """`judge_key` is given only where the run's graders ask the judge."""
     given = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     hidden = {} if device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
     offline = {} if online else {"HF_HUB_OFFLINE": "1"}
+    key = {JUDGE_KEY: judge_key} if judge_key else {}
     code = str(Path(app.__file__).parent.parent)
     return {
         **given,
         **hidden,
         **offline,
+        **key,
         **NO_TELEMETRY,
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),

@@ -1,0 +1,42 @@
+"""What the worker's settings let graders use, here and in engines."""
+
+from app.graders.bench import Bench, Resources
+from app.graders.grading import asks_judge
+from app.protocol import JudgeEndpoint, RunSpec, SandboxLimits
+from app.settings import WorkerSettings
+
+
+def judge_of(settings: WorkerSettings) -> JudgeEndpoint | None:
+    if not settings.judge_url:
+        return None
+    return JudgeEndpoint(
+        url=settings.judge_url,
+        model=settings.judge_model,
+        seconds=settings.judge_seconds,
+        concurrency=settings.judge_concurrency,
+    )
+
+
+def sandbox_of(settings: WorkerSettings) -> SandboxLimits:
+    return SandboxLimits(seconds=settings.python_seconds, memory_bytes=settings.python_memory_bytes)
+
+
+def judge_key_for(spec: RunSpec, settings: WorkerSettings) -> str:
+    """Empty unless the run asks the judge: what an engine does not need it is not given."""
+    graders = (spec.grader, spec.draft_grader, *spec.independent_graders)
+    guard = spec.evaluation.guard
+    if guard is not None:
+        graders = (*graders, guard.grader)
+    is_needed = any(asks_judge(grader) for grader in graders if grader is not None)
+    return settings.judge_key.get_secret_value() if is_needed else ""
+
+
+def bench_of(settings: WorkerSettings) -> Bench:
+    """For trying graders on the worker, which holds no reward model."""
+    return Bench(
+        Resources(
+            judge=judge_of(settings),
+            judge_key=settings.judge_key.get_secret_value(),
+            sandbox=sandbox_of(settings),
+        )
+    )
