@@ -15,7 +15,17 @@ from sqlalchemy.orm import Session
 from app.database import Database, now
 from app.errors import Conflict, InvalidInput, NotFound, Problem, RateLimited, TuningForkError, WorkerAway
 from app.models import Assessment, Dataset, Milestone, Removal, Report, Run
-from app.protocol import EndEvent, EventPage, MetricEvent, RunEvent, RunSpec, RunState, RunStatus, StateEvent
+from app.protocol import (
+    EndEvent,
+    EventPage,
+    MetricEvent,
+    RunEvent,
+    RunSpec,
+    RunState,
+    RunStatus,
+    StateEvent,
+    problems_with_advanced,
+)
 from app.run_view import RunView, Standing, standing, view, words
 from app.settings import WebSettings
 from app.webhook import Webhook
@@ -127,6 +137,8 @@ def _problems_of_stage(session: Session, n: int, spec: RunSpec) -> Iterable[Prob
     where = f"plan.{n}"
     if spec.recipe.kind == "starter":
         yield Problem(where=f"{where}.recipe.kind", what="the worker trains the starter model by itself")
+    for problem in problems_with_advanced(spec.recipe):
+        yield Problem(where=f"{where}.{problem.where}", what=problem.what)
     if n and spec.starts_from:
         yield Problem(where=f"{where}.starts_from", what="leave it out; a stage starts from the one before")
     if not n and spec.starts_from:

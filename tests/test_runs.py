@@ -396,6 +396,10 @@ def test_the_same_key_cannot_launch_something_else(alone):
         ([named("a", starts_from=str(uuid4()))], "plan.0.starts_from"),
         ([named("a"), named("b", starts_from=str(uuid4()))], "plan.1.starts_from"),
         ([named("a", dataset={"kind": "uploaded", "sha256": "0" * 64})], "plan.0.dataset"),
+        (
+            [named("a", recipe=SPEC["recipe"] | {"advanced": {"hub_token": "x"}})],
+            "plan.0.recipe.advanced.hub_token",
+        ),
     ],
 )
 def test_a_plan_that_cannot_work_is_refused_before_anything_is_written(alone, plan, where):

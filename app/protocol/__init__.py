@@ -1,5 +1,6 @@
 """What web, worker and engine say to each other: what to train, what happened, and how it stands."""
 
+from app.protocol.advanced import ADVANCED, AdvancedField, problems_with_advanced
 from app.protocol.events import (
     Agreement,
     CalibrationBin,
@@ -113,10 +114,12 @@ from app.protocol.worker import (
 )
 
 __all__ = [
+    "ADVANCED",
     "INVISIBLE",
     "OUTPUT",
     "Abstain",
     "AdapterTuning",
+    "AdvancedField",
     "AdvancedName",
     "AdvancedValue",
     "Agreement",
@@ -208,4 +211,5 @@ __all__ = [
     "UploadedDataset",
     "WorkerHealth",
     "pass_threshold",
+    "problems_with_advanced",
 ]

@@ -79,7 +79,7 @@ class GrpoRecipe(_Recipe):
     beta: Annotated[float, Field(ge=0, le=10)] = 0.0
     epsilon: Annotated[float, Field(gt=0, lt=1)] = 0.2
     epsilon_high: Annotated[float, Field(gt=0, le=10)] | None = 0.28
-    loss_type: Literal["dapo", "dr_grpo", "grpo", "bnpo"] = "dapo"
+    loss_type: Literal["dapo", "dr_grpo", "grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"] = "dapo"
     scale_rewards: Literal["group", "batch", "none"] = "group"
     mask_truncated_completions: bool = False
 

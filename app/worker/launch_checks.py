@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 from app.errors import InvalidInput, Problem
 from app.graders.grading import check, item_fields
-from app.protocol import DatasetKind, DatasetSummary, HubModel, LocalModel, RunSpec
+from app.protocol import (
+    DatasetKind,
+    DatasetSummary,
+    HubModel,
+    LocalModel,
+    RunSpec,
+    problems_with_advanced,
+)
 from app.worker.dataset_store import DatasetStore
 from app.worker.model_store import ModelStore, problem_with_model
 
@@ -24,6 +31,7 @@ def refuse_unrunnable(spec: RunSpec, datasets: DatasetStore, models: ModelStore,
 def _recipe_problems(spec: RunSpec) -> Iterator[Problem]:
     if spec.recipe.kind == "starter":
         yield Problem(where="recipe.kind", what="the worker trains the starter model itself; use sft or grpo")
+    yield from problems_with_advanced(spec.recipe)
 
 
 def _model_problems(spec: RunSpec, models: ModelStore, allow_hub: bool) -> Iterator[Problem]:
