@@ -19,6 +19,8 @@ from app.protocol import (
     Outcome,
     RunSpec,
     RunStatus,
+    Trial,
+    TrialReport,
     WorkerHealth,
 )
 
@@ -133,6 +135,13 @@ class WorkerClient:
     def grade(self, request: GradeRequest) -> Outcome:
         body = request.model_dump_json(by_alias=True).encode()
         return _read(OUTCOME, self._ask("POST", "/grade", content=body, headers=JSON))
+
+    def try_grader(self, trial: Trial, seconds: float = 10) -> TrialReport:
+        """Raises InvalidInput with every problem of the grader, under `grader`; without answers just that."""
+        body = trial.model_dump_json(by_alias=True).encode()
+        timeout = httpx.Timeout(seconds, connect=3)
+        answer = self._ask("POST", "/graders/try", content=body, headers=JSON, timeout=timeout)
+        return _read(TypeAdapter(TrialReport), answer)
 
     def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         with reaching_the_worker():

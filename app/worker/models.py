@@ -1,12 +1,9 @@
-"""Models to start from, and graders to try, over HTTP."""
+"""Models to start from, over HTTP."""
 
 from fastapi import APIRouter
 
-from app.errors import InvalidInput
-from app.graders.bench import Answer
-from app.graders.grading import check
 from app.http_json import StrictRoute
-from app.protocol import GradeRequest, ModelSummary, Outcome, RunState, StarterModel
+from app.protocol import ModelSummary, RunState, StarterModel
 from app.worker.model_store import parameters
 from app.worker.parts import PartsDep
 from app.worker.supervisor import Supervisor
@@ -17,14 +14,6 @@ router = APIRouter(route_class=StrictRoute)
 @router.get("/models")
 def list_models(parts: PartsDep) -> list[ModelSummary]:
     return [_starter(parts.supervisor), *parts.models.summaries()]
-
-
-@router.post("/grade")
-def grade_answer(request: GradeRequest, parts: PartsDep) -> Outcome:
-    if problems := check(request.grader):
-        raise InvalidInput("This grader cannot be used.", problems)
-    answer = Answer(request.output_text, request.item, request.prompt)
-    return parts.bench.grade(request.grader, [answer])[0]
 
 
 def _starter(supervisor: Supervisor) -> ModelSummary:
