@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.graders.bench import Answer
-from app.graders.grading import item_fields
+from app.graders.answer import Answer
+from app.graders.grading import asks_judge, item_fields, parts
 from app.graders.template import names
 from app.protocol import (
     Attack,
@@ -13,11 +13,8 @@ from app.protocol import (
     AttackReport,
     Grader,
     GraderError,
-    Multi,
     Outcome,
     Score,
-    ScoreModel,
-    SelfCorrection,
     TriedRow,
     pass_threshold,
 )
@@ -149,21 +146,10 @@ def _text(row: TriedRow, fields: Sequence[str]) -> str | None:
 
 def _literals(grader: Grader) -> Iterator[str]:
     """References that are the same for every row: words that any answer could hold."""
-    for part in _parts(grader):
+    for part in parts(grader):
         reference = getattr(part, "reference", None)
         if isinstance(reference, str) and not names(reference):
             yield reference
-
-
-def _parts(grader: Grader) -> Iterator[Grader]:
-    yield grader
-    inner: Sequence[Grader] = ()
-    if isinstance(grader, Multi):
-        inner = tuple(grader.graders.values())
-    elif isinstance(grader, SelfCorrection):
-        inner = (grader.draft, grader.final)
-    for part in inner:
-        yield from _parts(part)
 
 
 # What it says
@@ -177,7 +163,7 @@ def attack_report(
         by_name[attempt.name].append((attempt, outcome))
     told = {name: _told(name, found) for name, found in by_name.items()}
     control = told.pop("reference")
-    judged = any(isinstance(part, ScoreModel) for part in _parts(grader))
+    judged = asks_judge(grader)
     attacks = [attack.model_copy(update={"pays": _pays(attack, control, judged)}) for attack in told.values()]
     verdict = _verdict(control, attacks)
     return AttackReport(

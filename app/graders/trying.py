@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from app.graders.agreement import agreement
+from app.graders.answer import Answer
 from app.graders.attacks import attack_answers, attack_report
-from app.graders.bench import Answer
 from app.protocol import Grader, Outcome, Trial, TrialReport, pass_threshold
 
 Grade = Callable[[Grader, Sequence[Answer]], list[Outcome]]

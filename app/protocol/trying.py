@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from app.protocol.graders import Grader, Outcome
+from app.protocol.graders import Grader, JudgeEndpoint, Outcome, SandboxLimits
 from app.protocol.words import Message, ShareOfOne
 
 AnswerText = Annotated[str, StringConstraints(max_length=65536)]
@@ -138,3 +138,20 @@ class TrialReport(Message):
     def seconds_each(self) -> float:
         """Mean wall time of one grading."""
         return (self.answers_seconds + self.attacks_seconds) / self.graded if self.graded else 0.0
+
+
+class TrialOrder(Message):
+    """A trial that needs a reward model, for an engine process, which answers with a `TrialResult`."""
+
+    trial: Trial
+    model_dirs: dict[str, str]
+    """Of each reward-model run that the grader names, by its id."""
+    device: Literal["cpu", "cuda"]
+    judge: JudgeEndpoint | None = None
+    sandbox: SandboxLimits = SandboxLimits()
+
+
+class TrialResult(Message):
+    report: TrialReport | None = None
+    why: str = ""
+    """One sentence, where there is no report."""
