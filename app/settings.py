@@ -79,6 +79,19 @@ class WebSettings(BaseSettings):
     stream_minutes: float = Field(
         10, gt=0, description="A live stream is closed after so long; the browser opens the next."
     )
+    max_tried_answers: int = Field(
+        100, ge=1, le=5000, description="Answers that a grader is tried on at once."
+    )
+    max_attacked_rows: int = Field(
+        20, ge=1, le=100, description="Rows that a grader is attacked on; each takes ten gradings."
+    )
+    max_expert_bytes: int = Field(
+        500_000, ge=1024, description="Largest file of experts' scores to compare a grader with."
+    )
+    max_expert_answers: int = Field(1000, ge=4, le=5000, description="Most answers in such a file.")
+    trying_seconds: float = Field(
+        120, gt=0, le=600, description="How long the worker may take to try a grader."
+    )
     webhook_url: str = Field("", description="Called with a JSON body when a run ends; empty means none.")
     assistant_url: str = Field(
         "",

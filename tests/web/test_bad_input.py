@@ -56,6 +56,8 @@ ADDRESSES = {
     "runs": ("POST", "/api/v1/runs"),
     "assessments": ("POST", "/api/v1/assessments"),
     "grade": ("POST", "/api/v1/grade"),
+    "graders": ("POST", "/api/v1/graders"),
+    "try a grader": ("POST", "/api/v1/graders/try"),
     "answer": ("PUT", "/api/v1/assessments/{assessment}/answers/O1"),
     "changes": ("PATCH", "/api/v1/assessments/{assessment}"),
     "describe": ("POST", "/api/v1/assessments/{assessment}/describe"),

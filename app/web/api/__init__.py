@@ -5,6 +5,7 @@ from app.web.api import (
     compare,
     datasets,
     estimates,
+    graders,
     health,
     imports,
     milestones,
@@ -29,6 +30,7 @@ ROUTERS = [
     compare.router,
     whatif.router,
     rulebooks.router,
+    graders.router,
     runs.router,
     worker.router,
 ]

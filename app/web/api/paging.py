@@ -7,14 +7,14 @@ from uuid import UUID
 
 from fastapi import Query
 from pydantic import BaseModel
-from sqlalchemy import select, tuple_
+from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.errors import InvalidInput, Problem
-from app.models import Assessment, Dataset, Run
+from app.models import Assessment, Dataset, NamedGrader, Run
 
 T = TypeVar("T")
-Row = TypeVar("Row", Assessment, Dataset, Run)
+Row = TypeVar("Row", Assessment, Dataset, NamedGrader, Run)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -29,9 +29,9 @@ class Page(BaseModel, Generic[T]):
 
 
 def page_of(
-    session: Session, table: type[Row], limit: int, cursor: str | None
+    session: Session, table: type[Row], limit: int, cursor: str | None, *which: ColumnElement[bool]
 ) -> tuple[list[Row], str | None]:
-    rows = select(table).order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
+    rows = select(table).where(*which).order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
     if cursor is not None:
         rows = rows.where(tuple_(table.created_at, table.id) < tuple_(*_position(cursor)))
     found = list(session.scalars(rows))
@@ -39,7 +39,7 @@ def page_of(
     return found[:limit], _cursor(found[limit - 1]) if more else None
 
 
-def _cursor(row: Assessment | Dataset | Run) -> str:
+def _cursor(row: Assessment | Dataset | NamedGrader | Run) -> str:
     return f"{(row.created_at - EPOCH) // timedelta(microseconds=1)}-{row.id.hex}"
 
 
