@@ -2,12 +2,18 @@
 
 spec.json      worker, once, before the run exists for anybody
 accepted.json  worker, once: its place in the queue
-inputs.json    worker, at start: what the engine reads and on which device
+priority.json  worker: before or after others, as last asked
+limits.json    worker: the limits that hold since resuming raised those of the spec
+losses.json    worker: the times its process was lost without its own fault
+inputs.json    worker, at each start: what the engine reads and on which device
 lock           worker takes it and hands it on to the engine; held for as long as the engine lives
-events.jsonl   engine; the worker appends only the verdict of an engine that died
-cancel         worker: its presence asks the engine to stop
+events.jsonl   whoever holds the lock: the engine; the worker, for a run without one
+cancel pause   worker: their presence asks the engine to stop, or to save and stop
+spent.json     engine: what all its attempts have used so far, for the limits
 log.txt        the engine's stdout and stderr
-trainer/ model/   engine
+staging/       engine: what the trainer saves, before it is published
+checkpoints/N/ engine: published, complete, with a manifest of hashes
+model/         engine
 """
 
 import fcntl
@@ -16,14 +22,31 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from app.errors import Conflict
-from app.protocol import EndEvent, Happening, JudgeEndpoint, Message, RunEvent, RunSpec, SandboxLimits
+from app.protocol import (
+    EndEvent,
+    Happening,
+    JudgeEndpoint,
+    Limits,
+    Message,
+    Priority,
+    RunEvent,
+    RunSpec,
+    SandboxLimits,
+)
+
+T = TypeVar("T")
 
 INDEX_EVERY = 256
 """Events between two remembered places in events.jsonl."""
+
+NO_ROOM_FOR_THE_VERDICT = 74
+"""Exit status of an engine that could not write how it ended, because the disk was full (EX_IOERR)."""
 
 
 JUDGE_KEY = "TUNING_FORK_JUDGE_KEY"
@@ -42,6 +65,38 @@ class Inputs(Message):
     """Where `score_model` graders ask; None: nowhere."""
     sandbox: SandboxLimits = SandboxLimits()
     """Of `python` graders."""
+    gpu: str | None = None
+    """The one that this engine may use, as CUDA_VISIBLE_DEVICES names it."""
+    continues_dir: str | None = None
+    """Directory of the run whose newest sound checkpoint this one begins with."""
+    attempt: int = 1
+    why: str = ""
+    """What made this start necessary, where it is not the first."""
+    checkpoint_seconds: float = 600
+    """Longest time between two checkpoints."""
+
+
+class Loss(Message):
+    """An engine that ended without a verdict and without its own fault."""
+
+    seq: int
+    """Of the last event before it, by which the same loss is not counted twice."""
+    step: int
+    saved: int
+    """Step of its newest checkpoint; 0 without one."""
+    signature: str
+    """How it ended, in a word."""
+
+
+class Spent(Message):
+    """By the engine's monotonic clock, over all attempts; a killed one may miss its last seconds."""
+
+    training_seconds: float = 0
+    device_seconds: float = 0
+
+
+LOSSES = TypeAdapter(list[Loss])
+PRIORITY: TypeAdapter[int] = TypeAdapter(Priority)
 
 
 class Accepted(Message):
@@ -74,7 +129,11 @@ class RunDir:
 
     @property
     def trainer_dir(self) -> Path:
-        return self.path / "trainer"
+        return self.path / "staging"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        return self.path / "checkpoints"
 
     @property
     def log_file(self) -> Path:
@@ -95,6 +154,52 @@ class RunDir:
     def request_cancel(self) -> None:
         write_durably(self.path / "cancel", b"")
 
+    @property
+    def pause_requested(self) -> bool:
+        return (self.path / "pause").exists()
+
+    def request_pause(self) -> None:
+        write_durably(self.path / "pause", b"")
+
+    def forget_pause(self) -> None:
+        (self.path / "pause").unlink(missing_ok=True)
+        sync_directory(self.path)
+
+    @property
+    def priority(self) -> int:
+        return _read(self.path / "priority.json", PRIORITY, 0)
+
+    def write_priority(self, priority: int) -> None:
+        write_durably(self.path / "priority.json", PRIORITY.dump_json(priority))
+
+    @property
+    def raised_limits(self) -> Limits | None:
+        return _read(self.path / "limits.json", TypeAdapter(Limits | None), None)
+
+    def write_limits(self, limits: Limits) -> None:
+        write_durably(self.path / "limits.json", limits.model_dump_json().encode())
+
+    @property
+    def losses(self) -> list[Loss]:
+        return _read(self.path / "losses.json", LOSSES, [])
+
+    def write_losses(self, losses: list[Loss]) -> None:
+        write_durably(self.path / "losses.json", LOSSES.dump_json(losses))
+
+    @property
+    def spent(self) -> Spent:
+        """Written without waiting for the disk, so a machine that lost its power may have left it empty."""
+        try:
+            return _read(self.path / "spent.json", TypeAdapter(Spent), Spent())
+        except ValueError:
+            return Spent()
+
+    def write_spent(self, spent: Spent) -> None:
+        """Often, so not waited for; replaced whole all the same."""
+        making = self.path / ".spent.json.new"
+        making.write_text(spent.model_dump_json())
+        making.replace(self.path / "spent.json")
+
     def write_inputs(self, inputs: Inputs) -> None:
         write_durably(self.path / "inputs.json", inputs.model_dump_json(indent=2).encode())
 
@@ -107,6 +212,9 @@ class RunDir:
             os.close(fd)
             return None
         return fd
+
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self.path).free
 
     def event_log(self) -> "EventLog":
         return EventLog(self.events_file)
@@ -214,7 +322,7 @@ def create_run_dir(root: Path, run_id: UUID, spec: RunSpec, accepted: Accepted) 
     write_durably(making / "spec.json", spec.model_dump_json(indent=2).encode())
     write_durably(making / "accepted.json", accepted.model_dump_json().encode())
     making.rename(root / str(run_id))
-    _sync_directory(root)
+    sync_directory(root)
     return RunDir(root / str(run_id))
 
 
@@ -229,15 +337,22 @@ def write_durably(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     making.replace(path)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _read(path: Path, adapter: TypeAdapter[T], otherwise: T) -> T:
+    try:
+        return adapter.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return otherwise
 
 
 def _sound_part(path: Path) -> tuple[int, int, Any]:

@@ -144,6 +144,12 @@ class WorkerSettings(BaseSettings):
     retry_seconds: float = Field(
         10, ge=0, description="Pause before the first of these, doubled each time, up to six minutes."
     )
+    stalled_minutes: float = Field(
+        15,
+        gt=0,
+        description="A run that trains or measures and says nothing for so long, or ten times as long as a "
+        "step takes, is called stalled.",
+    )
     checkpoint_minutes: float = Field(10, gt=0, description="Longest time between two checkpoints of a run.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where engines train.")
     threads: int = Field(

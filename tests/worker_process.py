@@ -41,6 +41,8 @@ class WorkerProcess:
             "prepare_starter": False,
             "min_free_bytes": 0,
             "cancel_grace_seconds": 1.0,
+            "retries": 0,
+            "warm_engines": 0,
         } | settings
         self.start()
 

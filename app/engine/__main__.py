@@ -1,15 +1,17 @@
 """Trains one run: `python -m app.engine RUN_DIR`. Whatever happens, the last event says how it ended."""
 
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
 
 from app.engine import model_files, rows
-from app.engine.failures import in_a_sentence
-from app.engine.reporting import CannotTrain, Run, Stopped
+from app.engine.failures import in_a_sentence, is_disk_full
+from app.engine.reporting import CannotTrain, Interrupted, Paused, Run, Stopped
 from app.protocol import RunState
+from app.run_dir import NO_ROOM_FOR_THE_VERDICT
 
 QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -26,22 +28,45 @@ def main(path: str) -> int:
     os.environ.update(QUIET)
     run = Run(Path(path))
     if run.inputs.device == "cuda":
-        os.environ["CUDA_VISIBLE_DEVICES"] = _one_gpu()
+        os.environ["CUDA_VISIBLE_DEVICES"] = run.inputs.gpu or _one_gpu()
     run.obey_signals()
+    try:
+        _train_to_a_verdict(run)
+    except Interrupted:
+        run.note_spent()
+        _die_of_sigterm()
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        return NO_ROOM_FOR_THE_VERDICT
+    run.note_spent()
+    return 0
+
+
+def _train_to_a_verdict(run: Run) -> None:
     try:
         train(run)
         run.succeed()
     except Stopped as stopped:
         run.stop(stopped.reason)
+    except Paused as paused:
+        run.pause(paused)
     except CannotTrain as error:
         run.fail(str(error))
+    except Interrupted:
+        raise
     except Exception as error:
         with suppress(OSError):  # the log may be on a full disk; the verdict may still find room
             traceback.print_exc()
         run.fail(in_a_sentence(error))
     finally:
         run.bench.close()
-    return 0
+
+
+def _die_of_sigterm() -> None:
+    """So that the worker sees what ended this process: not its own fault, and no verdict."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _one_gpu() -> str:

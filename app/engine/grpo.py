@@ -16,7 +16,7 @@ from app.engine.model_files import Found
 from app.engine.reporting import Run
 from app.engine.reward import Reward
 from app.engine.shown_groups import ShownGroups
-from app.engine.stages import arguments, finish
+from app.engine.stages import arguments, finish, fit
 from app.engine.watcher import Watcher
 from app.protocol import GrpoRecipe
 
@@ -26,7 +26,7 @@ def train(run: Run, split: Split, found: Found) -> None:
     assert isinstance(recipe, GrpoRecipe)
     assert grader is not None
     loaded = load(run, found)
-    before = evaluate(run, "before", loaded, split.held_out)
+    before = run.measured("before") or evaluate(run, "before", loaded, split.held_out)
     refuse_useless_grader(before)
     watcher = Watcher(run, Monitor(GRPO_RULES))
     trainer = GRPOTrainer(
@@ -38,7 +38,7 @@ def train(run: Run, split: Split, found: Found) -> None:
         callbacks=[watcher],
     )
     trainer.add_callback(ShownGroups(run, trainer, recipe.num_generations))
-    trainer.train()
+    fit(run, trainer, watcher)
     finish(run, watcher, loaded, len(split.train), split.held_out, before)
 
 

@@ -3,15 +3,22 @@
 import math
 import os
 import signal
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from app.engine.failures import is_disk_full
+from app.engine.limits import Clock
 from app.graders.bench import Bench, Resources
 from app.logs import redacted
 from app.protocol import (
     EndEvent,
+    Evaluation,
+    EvaluationEvent,
     Happening,
+    LimitName,
     LogEvent,
     MetricEvent,
     ProgressEvent,
@@ -22,6 +29,11 @@ from app.run_dir import JUDGE_KEY, Inputs, RunDir
 
 LONGEST_LINE = 8192
 
+MOST_UNSAID = 10_000
+"""Events that wait in memory for a disk to have room again."""
+
+H = TypeVar("H")
+
 
 class Stopped(Exception):
     """The run ends before its planned steps, by somebody's wish or its own limit; not a failure."""
@@ -29,6 +41,18 @@ class Stopped(Exception):
     def __init__(self, reason: str | None = None) -> None:
         self.reason = reason
         super().__init__(reason or "stopped as asked")
+
+
+class Paused(Exception):
+    """The run goes on later: its newest checkpoint is on disk, or it has none and begins again."""
+
+    def __init__(self, reason: str, limit: LimitName | None = None) -> None:
+        self.limit = limit
+        super().__init__(reason)
+
+
+class Interrupted(Exception):
+    """Somebody other than the worker ended the process; the run has no verdict and is started again."""
 
 
 class CannotTrain(Exception):
@@ -42,7 +66,13 @@ class Run:
         self.inputs = self.dir.inputs
         self.steps_done = 0
         self.total_steps: int | None = None
+        self.kept_step: int | None = None
+        self.limits = self.dir.raised_limits or self.spec.own_limits
+        self.clock = Clock(self.dir.spent)
+        self.is_trained = False
+        """Nothing is left to do but to measure, so a wish to pause comes too late."""
         self._was_told_to_stop = False
+        self._unsaid: list[Happening] = []
         self._events = self.dir.event_log()
         self.bench = Bench(_resources(self.inputs))
 
@@ -52,18 +82,45 @@ class Run:
 
     @property
     def stop_requested(self) -> bool:
-        return self._was_told_to_stop or self.dir.cancel_requested
+        return self._was_told_to_stop or self.dir.cancel_requested or self.pause_requested
 
-    def stop_if_asked(self) -> None:
-        if self.stop_requested:
-            raise Stopped
+    @property
+    def pause_requested(self) -> bool:
+        return not self.is_trained and self.dir.pause_requested
+
+    def stop_if_asked(self, done: str | None = None, saved: str = "") -> None:
+        """Raises Stopped, Paused or Interrupted as somebody wished. `done` says how far it came."""
+        if self.dir.cancel_requested:
+            raise Stopped(f"Cancelled after {done}." if done else None)
+        if self.pause_requested:
+            where = f"after {done}" if done else "before the first step"
+            raise Paused(f"Paused {where}; {saved or 'it will begin at the start'}.")
+        if self._was_told_to_stop:
+            raise Interrupted
 
     @property
     def is_over(self) -> bool:
         return self._events.is_over
 
+    def said(self, kind: type[H]) -> list[H]:
+        """What earlier attempts of this run, and this one, have told of one kind."""
+        return [what for event in self.dir.events(limit=sys.maxsize) if isinstance(what := event.what, kind)]
+
+    def measured(self, when: str) -> Evaluation | None:
+        """What an earlier attempt has measured on the main task."""
+        evaluations = [event.evaluation for event in self.said(EvaluationEvent)]
+        return next((e for e in evaluations if e.when == when and e.task == "main"), None)
+
     def say(self, happening: Happening) -> None:
-        self._events.append(happening)
+        """A full disk does not end a training: what could not be told yet is told with the next."""
+        self._unsaid.append(happening)
+        try:
+            while self._unsaid:
+                self._events.append(self._unsaid[0])
+                del self._unsaid[0]
+        except OSError as error:
+            if not is_disk_full(error) or len(self._unsaid) > MOST_UNSAID or is_last(happening):
+                raise
 
     def enter(self, state: RunState, detail: str | None = None) -> None:
         self.say(StateEvent(state=state, detail=detail))
@@ -94,6 +151,15 @@ class Run:
     def stop(self, reason: str | None) -> None:
         self._end(RunState.CANCELLED, reason)
 
+    def note_spent(self) -> None:
+        """A full disk costs the limits some precision, and nothing else."""
+        with suppress(OSError):
+            self.dir.write_spent(self.clock.spent())
+
+    def pause(self, paused: Paused) -> None:
+        self.note_spent()
+        self.say(StateEvent(state=RunState.PAUSED, detail=str(paused), limit=paused.limit))
+
     def fail(self, reason: str) -> None:
         self._end(RunState.FAILED, reason, redacted(self.dir.log_tail()))
 
@@ -105,6 +171,7 @@ class Run:
                 total_steps=self.total_steps,
                 reason=reason,
                 log_tail=log_tail,
+                kept_step=self.kept_step,
             )
         )
 
@@ -114,6 +181,13 @@ class Run:
 
 def _resources(inputs: Inputs) -> Resources:
     return Resources(judge=inputs.judge, judge_key=os.environ.pop(JUDGE_KEY, ""), sandbox=inputs.sandbox)
+
+
+def is_last(happening: Happening) -> bool:
+    """The worker waits for nothing more after these."""
+    return isinstance(happening, EndEvent) or (
+        isinstance(happening, StateEvent) and happening.state is RunState.PAUSED
+    )
 
 
 def finite(values: Mapping[str, Any]) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ from app.engine.loading import Loaded, load
 from app.engine.measuring import refuse_useless_grader
 from app.engine.model_files import Found
 from app.engine.reporting import CannotTrain, Run
-from app.engine.stages import arguments, finish
+from app.engine.stages import arguments, finish, fit
 from app.engine.watcher import Watcher
 from app.protocol import SftRecipe
 
@@ -24,7 +24,7 @@ def train(run: Run, split: Split, found: Found) -> None:
     assert isinstance(recipe, SftRecipe)
     loaded = load(run, found)
     refuse_long(split.train, loaded, recipe.max_length)
-    before = evaluate(run, "before", loaded, split.held_out)
+    before = run.measured("before") or evaluate(run, "before", loaded, split.held_out)
     refuse_useless_grader(before)
     watcher = Watcher(run, Monitor(SFT_RULES))
     trainer = SFTTrainer(
@@ -34,7 +34,7 @@ def train(run: Run, split: Split, found: Found) -> None:
         train_dataset=_dataset(split.train),
         callbacks=[watcher],
     )
-    trainer.train()
+    fit(run, trainer, watcher)
     finish(run, watcher, loaded, len(split.train), split.held_out, before)
 
 

@@ -2,16 +2,21 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from app.datasets.formats import Row
+from app.engine import checkpoints
+from app.engine.checkpoints import Checkpoint
 from app.engine.evaluation import evaluate
+from app.engine.failures import is_disk_full
 from app.engine.loading import Loaded, trains_in_bf16
 from app.engine.model_card import Card
 from app.engine.reporting import Run, Stopped
 from app.engine.watcher import Watcher
-from app.protocol import Evaluation, GrpoRecipe, SftRecipe
+from app.protocol import Evaluation, GrpoRecipe, ResumeEvent, SftRecipe
+from app.run_dir import RunDir
 
 RECOMPUTES_FROM = 300_000_000
 """Parameters. Below, activations fit and recomputing them would only cost time."""
@@ -38,23 +43,67 @@ def arguments(run: Run, recipe: SftRecipe | GrpoRecipe, loaded: Loaded) -> dict[
         "report_to": "none",
         "disable_tqdm": True,
         "save_strategy": "no",
-        "save_only_model": True,
-        "save_total_limit": 1,
+        "save_total_limit": None,  # which are kept is decided after they are published
     }
+
+
+def fit(run: Run, trainer: Any, watcher: Watcher) -> None:
+    """From the newest checkpoint that verifies, where there is one, to the end; then the model that is to be
+    kept is the trainer's. Raises unless there is one: Stopped, Paused, Interrupted, CannotTrain."""
+    trainer._save_checkpoint = _unless_full(run, trainer, trainer._save_checkpoint)
+    found = _where_to_go_on(run)
+    if found:
+        watcher.recall(found.step)
+    trainer.train(resume_from_checkpoint=str(found.path) if found else None)
+    watcher.judge()
+    run.is_trained = True
+    if (kept := watcher.model_to_keep()) and kept.step != run.steps_done:
+        trainer._load_from_checkpoint(str(checkpoints.verify(kept.path).path))
+        run.kept_step = kept.step
+
+
+def _where_to_go_on(run: Run) -> Checkpoint | None:
+    checkpoints.sweep(run.dir)
+    passed_over = []
+    if run.inputs.continues_dir and not checkpoints.published(run.dir):
+        passed_over = checkpoints.take_over(RunDir(Path(run.inputs.continues_dir)), run.dir)
+    found, unsound = checkpoints.newest_sound(run.dir)
+    for sentence in (*passed_over, *unsound):
+        run.note(sentence)
+    step = found.step if found else 0
+    checkpoints.forget_later(run.dir, step)
+    if run.inputs.why:
+        run.say(ResumeEvent(from_step=step, attempt=run.inputs.attempt, why=run.inputs.why))
+    return found
+
+
+def _unless_full(run: Run, trainer: Any, save: Callable[..., None]) -> Callable[..., None]:
+    """A checkpoint that finds no room is given up, not the training; the one before it stays."""
+
+    def try_to_save(*given: Any, **named: Any) -> None:
+        try:
+            save(*given, **named)
+        except Exception as error:
+            if not is_disk_full(error):
+                raise
+            shutil.rmtree(run.dir.trainer_dir, ignore_errors=True)
+            run.note(f"No checkpoint at step {trainer.state.global_step}: the disk is full.")
+
+    return try_to_save
 
 
 def finish(
     run: Run, watcher: Watcher, loaded: Loaded, trained_on: int, held_out: Sequence[Row], before: Evaluation
 ) -> None:
     """The model is on disk before it is measured: whatever happens then, the training is not lost."""
-    watcher.judge()
     card = Card(run, loaded, trained_on, before)
     keep(run, loaded, card)
     try:
         card.write(run.dir.model_dir, evaluate(run, "after", loaded, held_out))
     except Stopped:
         raise Stopped("Cancelled while measuring; the trained model is kept.") from None
-    watcher.tell_if_cut_short()
+    watcher.tell_if_stopped()
+    checkpoints.prune(run.dir, newest_kept=0)
 
 
 def keep(run: Run, loaded: Loaded, card: Card) -> None:

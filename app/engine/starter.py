@@ -17,6 +17,7 @@ from app.engine.evaluation import measure
 from app.engine.health import SFT_RULES, Monitor
 from app.engine.loading import Loaded
 from app.engine.reporting import Run
+from app.engine.stages import fit
 from app.engine.watcher import Watcher
 from app.protocol import Evaluation, EvaluationEvent, GeneratedDataset, RunState
 
@@ -62,8 +63,7 @@ def train(run: Run) -> None:
         callbacks=[watcher],
         optimizers=(MuonAndAdamW(model), None),
     )
-    trainer.train()
-    watcher.judge()
+    fit(run, trainer, watcher)
     rates = _base_rates(run, loaded)
     _keep(run, loaded, rates)
 

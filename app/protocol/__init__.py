@@ -23,6 +23,7 @@ from app.protocol.events import (
     SampleEvent,
     Share,
     StateEvent,
+    told_once,
 )
 from app.protocol.graders import (
     OUTPUT,
@@ -67,11 +68,15 @@ from app.protocol.recipes import (
 from app.protocol.runs import (
     EvaluationPlan,
     Guard,
+    LimitName,
+    Prioritize,
     Priority,
+    Resume,
     RunSpec,
     RunState,
     RunStatus,
     State,
+    is_raised,
 )
 from app.protocol.sources import (
     DatasetKind,
@@ -162,6 +167,7 @@ __all__ = [
     "JudgeMessage",
     "LearningRate",
     "Length",
+    "LimitName",
     "Limits",
     "LocalModel",
     "LogEvent",
@@ -174,11 +180,13 @@ __all__ = [
     "Multi",
     "Name",
     "Outcome",
+    "Prioritize",
     "Priority",
     "ProgressEvent",
     "Python",
     "Recipe",
     "Regex",
+    "Resume",
     "ResumeEvent",
     "RewardModelGrader",
     "RewardModelRecipe",
@@ -214,6 +222,8 @@ __all__ = [
     "Tuning",
     "UploadedDataset",
     "WorkerHealth",
+    "is_raised",
     "pass_threshold",
     "problems_with_advanced",
+    "told_once",
 ]

@@ -1,12 +1,12 @@
 """What happened. One JSON object a line in events.jsonl."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from app.protocol.graders import Outcome
-from app.protocol.runs import RunState, RunStatus, State
+from app.protocol.runs import LimitName, RunState, RunStatus, State
 from app.protocol.words import Message, ShareOfOne
 
 
@@ -120,6 +120,8 @@ class StateEvent(Message):
     kind: Literal["state"] = "state"
     state: State
     detail: str | None = None
+    limit: LimitName | None = None
+    """Of a pause that a limit of the run brought about."""
 
 
 class ResumeEvent(Message):
@@ -231,6 +233,17 @@ Happening = Annotated[
     | EndEvent,
     Field(discriminator="kind"),
 ]
+
+
+def told_once(happenings: Iterable[Happening]) -> list[MetricEvent]:
+    """The metrics without those that a lost process had told and that were told again after it."""
+    metrics: list[MetricEvent] = []
+    for what in happenings:
+        if isinstance(what, ResumeEvent):
+            metrics = [metric for metric in metrics if metric.step <= what.from_step]
+        elif isinstance(what, MetricEvent):
+            metrics.append(what)
+    return metrics
 
 
 class RunEvent(Message):

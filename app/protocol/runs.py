@@ -61,6 +61,13 @@ class RunSpec(Message):
     """Which becomes the run's model: the last step, or the checkpoint with the best held-out check."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
+    @property
+    def own_limits(self) -> Limits:
+        """`max_minutes` of the recipe is an older name of `minutes`: the lower of both holds."""
+        older = None if self.recipe.kind == "starter" else self.recipe.max_minutes
+        minutes = [each for each in (self.limits.minutes, older) if each is not None]
+        return self.limits.model_copy(update={"minutes": min(minutes, default=None)})
+
     @model_validator(mode="after")
     def _trains_on_something(self) -> "RunSpec":
         if self.recipe.kind == "starter":
@@ -98,6 +105,26 @@ Priority = Annotated[int, Field(ge=-1, le=1)]
 """1 before others, -1 after them; among equals the oldest first."""
 
 
+LimitName = Literal["steps", "minutes", "gpu_hours", "money"]
+
+
+def is_raised(name: LimitName, before: Limits, after: Limits) -> bool:
+    """Whether a run that this limit paused could go on."""
+    old, new = getattr(before, name), getattr(after, name)
+    return new is None or (old is not None and new > old)
+
+
+class Resume(Message):
+    """What resuming a run may change."""
+
+    limits: Limits | None = None
+    """Hold from now on instead of the spec's; a run that a limit paused needs a higher one."""
+
+
+class Prioritize(Message):
+    priority: Priority
+
+
 class RunStatus(Message):
     id: RunId
     spec: RunSpec
@@ -108,6 +135,8 @@ class RunStatus(Message):
     priority: Priority = 0
     attempt: int = 1
     """Counts up when a process that was lost without its own fault is started again."""
+    limits: Limits | None = None
+    """Those that hold, where resuming raised the spec's."""
     last_seq: int
     created_at: float
     """Unix seconds, by the worker's clock; never compared with another machine's."""

@@ -25,14 +25,25 @@ class Processors:
     device: Device
     threads: int
     """For each engine."""
+    slots: int
+    """Engines that may run at the same time."""
+    gpus: tuple[str, ...]
+    """As CUDA_VISIBLE_DEVICES names them; each engine sees one."""
 
 
 def processors(settings: WorkerSettings) -> Processors:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Processors(
-        device=_device(settings.device, cores),
-        threads=settings.threads or max(1, cores // max(1, settings.slots)),
-    )
+    device = _device(settings.device, cores)
+    gpus = _names(device) if device.kind == "cuda" else ()
+    slots = settings.slots or max(1, len(gpus))
+    return Processors(device, settings.threads or max(1, cores // slots), slots, gpus)
+
+
+def _names(device: Device) -> tuple[str, ...]:
+    """The worker itself may have been given only some of the machine's."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    named = tuple(name.strip() for name in given.split(",") if name.strip())
+    return named or tuple(str(number) for number in range(device.count))
 
 
 def versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ from app.worker.parts import PartsDep
 router = APIRouter(route_class=StrictRoute)
 
 NOT_STARTED = (RunState.WAITING, RunState.QUEUED)
+AT_REST = (*NOT_STARTED, RunState.PAUSED)
 
 
 @router.get("/healthz")
@@ -23,7 +24,7 @@ def show_health(parts: PartsDep) -> WorkerHealth:
     return WorkerHealth(
         versions=versions(),
         device=parts.device,
-        running=[status.id for status in unfinished if status.state not in NOT_STARTED],
+        running=[status.id for status in unfinished if status.state not in AT_REST],
         queued=[status.id for status in unfinished if status.state in NOT_STARTED],
         disk_free_bytes=parts.data_dir.free_bytes(),
         starter=parts.supervisor.starter(),

@@ -63,3 +63,13 @@ def dataset_file_of(run: FollowedRun, datasets: DatasetStore) -> str | None:
     if found is None:
         raise CannotStart("The dataset is no longer on the worker; upload it again.")
     return str(found)
+
+
+def run_dir_continued(run: FollowedRun, runs: Mapping[UUID, FollowedRun]) -> str | None:
+    """Without the earlier run, or without a sound checkpoint in it, the run begins at the start."""
+    earlier = runs.get(run.spec.continues) if run.spec.continues else None
+    if earlier is None:
+        return None
+    if earlier.end is None:
+        raise Blocked(f"Waits for the run it continues, “{earlier.spec.name}”, to end.")
+    return str(earlier.dir.path)

@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
 from app.errors import NotFound
 from app.http_json import StrictRoute
-from app.protocol import Artifact, EventPage, RunId, RunSpec, RunStatus
+from app.protocol import Artifact, EventPage, Prioritize, Resume, RunId, RunSpec, RunStatus
 from app.run_dir import RunDir
 from app.worker.model_zip import MODEL_ZIP, files_under, zipped
 from app.worker.parts import RunDirDep, SupervisorDep
@@ -53,6 +53,21 @@ def list_events(
 @router.post("/{run_id}/cancel")
 def cancel_run(run_id: RunId, supervisor: SupervisorDep) -> RunStatus:
     return supervisor.cancel(run_id)
+
+
+@router.post("/{run_id}/pause")
+def pause_run(run_id: RunId, supervisor: SupervisorDep) -> RunStatus:
+    return supervisor.pause(run_id)
+
+
+@router.post("/{run_id}/resume")
+def resume_run(run_id: RunId, wanted: Resume, supervisor: SupervisorDep) -> RunStatus:
+    return supervisor.resume(run_id, wanted.limits)
+
+
+@router.post("/{run_id}/priority")
+def prioritize_run(run_id: RunId, wanted: Prioritize, supervisor: SupervisorDep) -> RunStatus:
+    return supervisor.prioritize(run_id, wanted.priority)
 
 
 @router.delete("/{run_id}", status_code=204)

@@ -1,6 +1,5 @@
 """Runs the queue: oldest run first, as many engines as there are slots, a verdict for every exit."""
 
-import errno
 import logging
 import os
 import shutil
@@ -11,24 +10,28 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from app.errors import Conflict, InvalidInput, NotFound, Problem
-from app.protocol import RunSpec, RunState, RunStatus, UploadedDataset
-from app.run_dir import Accepted, Inputs, RunDir, create_run_dir
+from app.protocol import (
+    Happening,
+    Limits,
+    RunSpec,
+    RunState,
+    RunStatus,
+    StateEvent,
+    UploadedDataset,
+    is_raised,
+)
+from app.run_dir import Accepted, RunDir, create_run_dir
 from app.settings import WorkerSettings
 from app.worker.data_dir import DataDir
 from app.worker.dataset_store import DatasetStore
 from app.worker.device import Processors
 from app.worker.followed_run import FollowedRun, Verdict
-from app.worker.grading import judge_key_for, judge_of, sandbox_of
 from app.worker.launch_checks import refuse_unrunnable
-from app.worker.launchers.local import Engine, environment, launch
+from app.worker.launchers.local import Engine
+from app.worker.losses import Ending, pause_seconds, why_not_again
 from app.worker.model_store import ModelStore
-from app.worker.predecessors import (
-    Blocked,
-    CannotStart,
-    dataset_file_of,
-    model_dir_of,
-    predecessor_of,
-)
+from app.worker.predecessors import Blocked, CannotStart
+from app.worker.slots import Slots
 from app.worker.starter_run import STARTER_SPEC, needs_starter, starter_attempts, starter_id
 
 log = logging.getLogger(__name__)
@@ -56,7 +59,7 @@ class Supervisor:
         self._data_dir = data_dir
         self._datasets = datasets
         self._models = models
-        self._processors = processors
+        self._slots = Slots(settings, data_dir, datasets, models, processors)
         self._runs: dict[UUID, FollowedRun] = {}
         self._lock = threading.RLock()
         self._wake = threading.Event()
@@ -78,6 +81,7 @@ class Supervisor:
         self._stopping.set()
         self._wake.set()
         self._thread.join()
+        self._slots.stop()
         for run in self._runs.values():
             if run.engine:
                 run.engine.let_go()
@@ -93,6 +97,7 @@ class Supervisor:
             if self._is_known(run_id, spec):
                 return self._status(self._runs[run_id]), False
             self._refuse_circle(run_id, spec)
+            self._refuse_other_settings(spec)
             if needs_starter(spec):
                 self._ensure_starter()
             run = self._add(run_id, spec)
@@ -134,6 +139,45 @@ class Supervisor:
             self._wake.set()
             return self._status(run)
 
+    def pause(self, run_id: UUID) -> RunStatus:
+        """One that has not started is paused at once; a training one after its next step."""
+        with self._lock:
+            run = self._run(run_id)
+            self._follow(run)
+            self._refuse_to_pause(run)
+            run.dir.request_pause()
+            run.is_pausing = True
+            if run.engine is None:
+                self._tell(run, StateEvent(state=RunState.PAUSED, detail="Paused before it started."))
+                run.forget_pause()
+            return self._status(run)
+
+    def resume(self, run_id: UUID, limits: Limits | None) -> RunStatus:
+        with self._lock:
+            run = self._run(run_id)
+            self._follow(run)
+            if run.engine and run.state is RunState.PAUSED:
+                self._is_gone_when_killed(run, run.engine)
+            self._refuse_to_resume(run, limits)
+            if limits:
+                run.dir.write_limits(limits)
+                run.limits = limits
+            run.forget_pause()
+            self._tell(run, StateEvent(state=RunState.QUEUED, detail="Resumed."))
+            self._follow_all()
+            return self._status(run)
+
+    def prioritize(self, run_id: UUID, priority: int) -> RunStatus:
+        with self._lock:
+            run = self._run(run_id)
+            run.catch_up()
+            if run.end:
+                raise Conflict(f"This run is already over: it {run.end.state.value}.")
+            run.dir.write_priority(priority)
+            run.priority = priority
+            self._wake.set()
+            return self._status(run)
+
     def delete(self, run_id: UUID) -> None:
         with self._lock:
             run = self._run(run_id)
@@ -157,6 +201,7 @@ class Supervisor:
         while not self._stopping.is_set():
             with self._lock:
                 self._follow_all()
+                self._slots.keep_warm(self._runs.values())
                 is_busy = any(run.engine for run in self._runs.values())
             self._wake.wait(TICK_SECONDS if is_busy else IDLE_SECONDS)
             self._wake.clear()
@@ -179,7 +224,7 @@ class Supervisor:
             return
         elif run.has_been_cancelled:
             self._close(run, RunState.CANCELLED)
-        else:
+        elif not run.is_paused and time.monotonic() >= run.not_before:
             self._advance(run)
 
     def _watch(self, run: FollowedRun, engine: Engine) -> None:
@@ -188,19 +233,80 @@ class Supervisor:
             self._bury(run, engine)
             return
         run.dir.cap_log(self._settings.max_log_bytes)
+        self._end_if_stalled(run, engine)
         if run.is_over and run.stop_asked_at is None:
             run.stop_asked_at = time.monotonic()
         if run.stop_asked_at and time.monotonic() - run.stop_asked_at > self._settings.cancel_grace_seconds:
             engine.kill()
 
+    def _end_if_stalled(self, run: FollowedRun, engine: Engine) -> None:
+        silent = time.monotonic() - run.heard_at
+        patience = max(10 * run.step_seconds, self._settings.stalled_minutes * 60)
+        if run.is_over or run.state not in (RunState.RUNNING, RunState.EVALUATING) or silent < patience:
+            return
+        run.stalled = (
+            f"The training stalled: nothing came from it for {silent / 60:.3g} minutes, where a step took "
+            f"{run.step_seconds:.2g} s before. Its process was ended; retrying goes on from the newest "
+            "checkpoint."
+        )
+        engine.kill()
+
     def _bury(self, run: FollowedRun, engine: Engine) -> None:
-        state: Verdict = RunState.CANCELLED if run.has_been_cancelled else RunState.FAILED
-        reason = None if run.has_been_cancelled else engine.how_it_ended()
-        if self._close(run, state, reason):
+        if self._has_last_word(run, engine.ending()):
             run.engine = None
             self._wake.set()
         else:
             engine.kill()  # it is gone, but something that it started still holds the lock
+
+    def _has_last_word(self, run: FollowedRun, ended: Ending) -> bool:
+        """Writes what became of a run whose engine is gone; False while somebody else still holds it."""
+        if run.has_been_cancelled:
+            return self._close(run, RunState.CANCELLED)
+        if run.stalled:
+            return self._close(run, RunState.FAILED, run.stalled)
+        if run.state is RunState.PAUSED and not run.is_over:
+            run.forget_pause()
+            return True
+        if not ended.is_loss:
+            return self._close(run, RunState.FAILED, ended.sentence)
+        return self._lose(run, ended)
+
+    def _lose(self, run: FollowedRun, ended: Ending) -> bool:
+        """Not the run's own fault, so it is started again, after a pause and not without end."""
+        with _held(run.dir) as is_ours:
+            if not is_ours:
+                return False
+            run.catch_up()
+            if run.is_over:
+                return True
+            if run.is_pausing:
+                run.tell(
+                    StateEvent(state=RunState.PAUSED, detail=f"{ended.sentence} It was to pause anyway.")
+                )
+                run.forget_pause()
+                return True
+            self._again_or_failed(run, ended)
+            return True
+
+    def _again_or_failed(self, run: FollowedRun, ended: Ending) -> None:
+        losses = run.losses_with(ended.signature)
+        why_not = why_not_again(losses, self._settings.retries)
+        if why_not is not None:
+            run.give_verdict(RunState.FAILED, f"{ended.sentence} {why_not}".strip())
+            log.warning("run %s failed: %s", run.id, run.end.reason if run.end else "")
+            return
+        run.dir.write_losses(losses)
+        run.losses = losses
+        pause = pause_seconds(losses, self._settings.retry_seconds)
+        run.tell(
+            StateEvent(
+                state=RunState.QUEUED,
+                detail=f"{ended.sentence} It starts again after {pause:g} s, as attempt {run.attempt} "
+                f"of at most {1 + self._settings.retries}, from its newest checkpoint.",
+            )
+        )
+        run.not_before = time.monotonic() + pause
+        log.warning("run %s was lost (%s) and is started again", run.id, ended.signature)
 
     def _close(self, run: FollowedRun, state: Verdict, reason: str | None = None) -> bool:
         """Appends the verdict unless there is one; False while somebody else still holds the run."""
@@ -212,60 +318,20 @@ class Supervisor:
                 log.info("run %s %s: %s", run.id, state.value, reason or "as asked")
         return is_ours
 
+    def _tell(self, run: FollowedRun, happening: Happening) -> None:
+        with _held(run.dir) as is_ours:
+            if not is_ours:
+                raise Conflict("This run's process is still shutting down; try again in a few seconds.")
+            run.tell(happening)
+
     def _advance(self, run: FollowedRun) -> None:
         run.is_waiting, run.waits_for = False, None
         try:
-            before = predecessor_of(run, self._runs)
-            if self._has_room(run):
-                self._launch(run, self._inputs(run, before))
+            self._slots.fill(run, self._runs)
         except Blocked as blocked:
             run.is_waiting, run.waits_for = True, str(blocked)
         except CannotStart as error:
             self._close(run, RunState.FAILED, str(error))
-
-    def _inputs(self, run: FollowedRun, before: FollowedRun | None) -> Inputs:
-        return Inputs(
-            model_dir=model_dir_of(run, before, self._models),
-            dataset_file=dataset_file_of(run, self._datasets),
-            device=self._processors.device.kind,
-            threads=self._processors.threads,
-            starter_cache=str(self._data_dir.starter_cache),
-            judge=judge_of(self._settings),
-            sandbox=sandbox_of(self._settings),
-        )
-
-    def _has_room(self, run: FollowedRun) -> bool:
-        if sum(each.engine is not None for each in self._runs.values()) >= max(1, self._settings.slots):
-            return False
-        free, needed = self._data_dir.free_bytes(), self._settings.min_free_bytes
-        if free < needed:
-            run.waits_for = (
-                f"Waits for disk space: {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed. Delete runs "
-                "or datasets, or lower TUNING_FORK_WORKER_MIN_FREE_BYTES."
-            )
-        return free >= needed
-
-    def _launch(self, run: FollowedRun, inputs: Inputs) -> None:
-        lock = run.dir.take_lock()
-        if lock is None:
-            return
-        online = run.spec.model.kind == "hub" and self._settings.allow_hub
-        try:
-            run.dir.write_inputs(inputs)
-            run.engine = launch(
-                run.dir,
-                self._settings.engine_module,
-                lock,
-                environment(inputs.threads, inputs.device, online, judge_key_for(run.spec, self._settings)),
-            )
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.ENOMEM):
-                run.waits_for = f"Could not be started yet: {error.strerror}."
-                return
-            raise CannotStart(f"The training process could not be started: {error.strerror}.") from None
-        finally:
-            os.close(lock)
-        log.info("run %s started", run.id)
 
     def _adopt(self, run: FollowedRun) -> None:
         """A held lock is a living engine; a free one without a verdict, a dead one."""
@@ -314,7 +380,8 @@ class Supervisor:
             raise NotFound("There is no such run on this worker.") from None
 
     def _in_order(self) -> list[FollowedRun]:
-        return sorted(self._runs.values(), key=lambda run: run.accepted.order)
+        """Of the queue: by priority, then by age."""
+        return sorted(self._runs.values(), key=lambda run: (-run.priority, run.accepted.order))
 
     def _status(self, run: FollowedRun) -> RunStatus:
         if not run.is_queued:
@@ -340,6 +407,37 @@ class Supervisor:
         what = "this run would wait for itself; name an earlier run"
         raise InvalidInput("This run could never start.", (Problem(where="starts_from", what=what),))
 
+    def _refuse_other_settings(self, spec: RunSpec) -> None:
+        """A checkpoint is only good for the training that it was saved from."""
+        earlier = self._runs.get(spec.continues) if spec.continues else None
+        if earlier is None:
+            return
+        free = {"name": "", "continues": None, "limits": Limits(), "starts_from": None}
+        if earlier.spec.model_copy(update=free) != spec.model_copy(update=free):
+            what = "only a run with the same settings can be continued; launch this one without `continues`"
+            raise InvalidInput("This run could never start.", (Problem(where="continues", what=what),))
+
+    def _refuse_to_pause(self, run: FollowedRun) -> None:
+        if run.end:
+            raise Conflict(f"This run is already over: it {run.end.state.value}.")
+        if run.has_been_cancelled:
+            raise Conflict("This run is being cancelled; it cannot be paused any more.")
+        if run.is_paused:
+            raise Conflict("This run is already paused.")
+
+    def _refuse_to_resume(self, run: FollowedRun, limits: Limits | None) -> None:
+        if run.end:
+            raise Conflict(f"This run is already over: it {run.end.state.value}; retry it instead.")
+        if run.has_been_cancelled:
+            raise Conflict("This run is being cancelled; it cannot be resumed any more.")
+        if not run.is_paused:
+            raise Conflict("Only a paused run can be resumed, and this one is not paused.")
+        if run.limit and not is_raised(run.limit, run.limits_in_force, limits or run.limits_in_force):
+            raise Conflict(
+                f"This run was paused by its limit `{run.limit}`; resume it with `limits` in which that one "
+                "is higher or left out."
+            )
+
     def _refuse_to_delete(self, run: FollowedRun) -> None:
         if not run.is_over:
             raise Conflict("This run is not over; cancel it first.")
@@ -348,6 +446,8 @@ class Supervisor:
         for other in self._in_order():
             if not other.is_over and other.spec.starts_from == run.id:
                 raise Conflict(f"The run “{other.spec.name}” starts from this one; cancel it first.")
+            if other.spec.continues == run.id and not (other.is_over or other.saved):
+                raise Conflict(f"The run “{other.spec.name}” goes on from this one; cancel it first.")
         if run.engine and not self._is_gone_when_killed(run, run.engine):
             raise Conflict("This run's process is still shutting down; try again in a few seconds.")
 

@@ -188,6 +188,11 @@ class Engines:
         run_dir = self.prepare(*given, **named)
         return self.wait(run_dir, self.start(run_dir))
 
+    def again(self, run_dir: RunDir, **changes: object) -> Ended:
+        """The worker starts the same run once more."""
+        run_dir.write_inputs(run_dir.inputs.model_copy(update={"why": "a test", **changes}))
+        return self.wait(run_dir, self.start(run_dir))
+
     def until(self, run_dir: RunDir, process: subprocess.Popen[bytes], kind: str) -> None:
         """Until the engine has said something of this kind."""
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -12,6 +12,7 @@ import psutil
 
 import app
 from app.run_dir import JUDGE_KEY, RunDir
+from app.worker.losses import Ending, ending, memory_kills
 
 PASSED_ON = (
     "PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR",
@@ -35,21 +36,17 @@ class Engine:
     def __init__(self, run_dir: RunDir, process: subprocess.Popen[bytes] | None = None) -> None:
         self._run_dir = run_dir
         self._process = process
+        self._memory_kills = memory_kills()
 
     def is_running(self) -> bool:
         if self._process is not None:
             return self._process.poll() is None
         return self._lock_is_held()
 
-    def how_it_ended(self) -> str:
-        code = self._process.returncode if self._process is not None else None
-        if code == -signal.SIGKILL:
-            return "The training process was killed from outside, as the system does when memory runs out."
-        if code is None:
-            how = "ended"
-        else:
-            how = f"ended with status {code}" if code >= 0 else f"was ended by signal {-code}"
-        return f"The training process {how} before it had a result; its log may say why."
+    def ending(self) -> Ending:
+        """Only once it has ended."""
+        status = self._process.returncode if self._process is not None else None
+        return ending(status, memory_kills() - self._memory_kills)
 
     def ask_to_stop(self) -> None:
         for process in self._processes():
