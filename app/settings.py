@@ -175,6 +175,9 @@ class WorkerSettings(BaseSettings):
     reading_seconds: float = Field(
         120, gt=0, description="Time that reading and profiling a dataset may take."
     )
+    fetch_seconds: float = Field(
+        300, gt=0, description="Time that fetching a dataset from the Hugging Face hub may take."
+    )
     max_line_bytes: int = Field(1_000_000, ge=1024, description="Longest line of a dataset.")
     max_log_bytes: int = Field(200_000_000, ge=1024, description="A run's log is cut at this size.")
     allow_hub: bool = Field(True, description="Let runs load models and datasets from the Hugging Face hub.")

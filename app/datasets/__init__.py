@@ -3,7 +3,10 @@
 from pathlib import Path
 
 from app.datasets import generated
-from app.datasets.formats import Split, read_rows, split
+from app.datasets.formats import read_rows
+from app.datasets.kept import CANONICAL, read_kept
+from app.datasets.rows import Split
+from app.datasets.splitting import split
 from app.protocol import DatasetRef, GeneratedDataset
 
 LONGEST_LINE = 16_000_000
@@ -17,4 +20,6 @@ def load(ref: DatasetRef, dataset_file: str | None, held_out_items: int) -> Spli
         return Split(train=made.train, held_out=made.held_out[:held_out_items])
     if dataset_file is None:
         raise ValueError("an uploaded dataset needs its file")
+    if Path(dataset_file).name == CANONICAL:
+        return read_kept(Path(dataset_file), held_out_items)
     return split(read_rows(Path(dataset_file), LONGEST_LINE), held_out_items)

@@ -26,16 +26,16 @@ KNOWN_MAGIC = {
     b"\xfe\xff": "text saved as UTF-16",
 }
 
-_PAIR = "a preference pair; SFT and GRPO learn from demonstrations or prompts, not from pairs"
-_AS_MESSAGES = '; write {"messages": [{"role": "user", "content": ...}, ...]} instead'
+_AS_MESSAGES = (
+    '; say which field is the prompt and which the answer, or write {"messages": [{"role": "user", '
+    '"content": ...}, ...]} instead'
+)
 
 OTHER_SHAPES = {
-    "preferred_output": _PAIR,
-    "chosen": _PAIR,
-    "prompt": "written with `prompt`" + _AS_MESSAGES,
     "instruction": "written with `instruction`" + _AS_MESSAGES,
+    "question": "written with `question`" + _AS_MESSAGES,
+    "completion": "written with `completion` but no `prompt`" + _AS_MESSAGES,
     "conversations": "written with `conversations`; rename it to `messages`, each with `role` and `content`",
-    "text": 'one plain text; write {"messages": [...]} with what is asked and what should be answered',
 }
 
 UNSUPPORTED_FIELDS = {
@@ -73,33 +73,39 @@ def _problem_with_start(start: bytes) -> str | None:
         return "its objects are spread over several lines; write each on one line (`jq -c . file.json`)"
     if b"\n" not in text and b"\r{" in text:
         return "its lines end with a carriage return alone; save it with line feeds (LF or CRLF)"
-    if not first.startswith(b"{") and any(mark in first for mark in (b",", b";", b"\t")):
+    if looks_like_a_table(start):
         return "it looks like a table (CSV); export the rows as JSON lines, one object a line"
     return None
 
 
-def problem_with_row(row: dict[str, Any]) -> str | None:
-    if "messages" not in row:
-        return _other_shape(row)
-    for field, what in UNSUPPORTED_FIELDS.items():
-        if field in row:
-            return what
-    messages = row["messages"]
-    if not isinstance(messages, list) or not messages:
-        return "`messages` must be a list with at least one message"
-    for number, message in enumerate(messages, start=1):
-        if problem := _problem_with_message(message):
-            return f"message {number}: {problem}"
-    return _problem_with_order([message["role"] for message in messages])
+def looks_like_a_table(start: bytes) -> bool:
+    if any(start.startswith(magic) for magic in KNOWN_MAGIC):
+        return False
+    first = start.removeprefix(b"\xef\xbb\xbf").strip().split(b"\n", 1)[0].strip()
+    is_json = first.startswith((b"{", b"[")) or first in (b"null", b"")
+    return not is_json and any(mark in first for mark in (b",", b";", b"\t", b"|"))
 
 
-def _other_shape(row: dict[str, Any]) -> str:
+def unsupported(row: dict[str, Any]) -> str | None:
+    return next((what for field, what in UNSUPPORTED_FIELDS.items() if field in row), None)
+
+
+def other_shape(row: dict[str, Any]) -> str:
     for field, what in OTHER_SHAPES.items():
         if field in row:
             return what
     return (
         'no `messages`; a row is {"messages": [{"role": "user", "content": ...}, ...]} and fields of your own'
     )
+
+
+def problem_with_messages(messages: Any, field: str = "messages") -> str | None:
+    if not isinstance(messages, list) or not messages:
+        return f"`{field}` must be a list with at least one message"
+    for number, message in enumerate(messages, start=1):
+        if problem := _problem_with_message(message):
+            return f"message {number}: {problem}"
+    return None
 
 
 def _problem_with_message(message: Any) -> str | None:
@@ -113,13 +119,16 @@ def _problem_with_message(message: Any) -> str | None:
     if not content.strip():
         return "`content` is empty"
     if message.get("weight", 1) != 1:
-        return "`weight` 0 is not supported; leave the row out, or the messages after the one to learn"
+        return (
+            "`weight` 0 is not supported, because every answer of a row is learned from; leave the row out, "
+            "or the messages after the one to learn"
+        )
     if further := sorted(set(message) - {"role", "content", "weight"}):
         return f"`{further[0][:80]}` is not supported in a message; leave it out"
     return None
 
 
-def _problem_with_order(roles: list[str]) -> str | None:
+def problem_with_order(roles: list[str]) -> str | None:
     if roles[0] == "assistant":
         return "the first message is the assistant's; begin with what the user asks"
     if roles == ["system"]:

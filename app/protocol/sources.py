@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from app.protocol.readings import HubDataset, Profile, Reading, RepairReport
 from app.protocol.words import Message, Sha256
 
 # What to start from
@@ -86,3 +87,52 @@ class DatasetSummary(Message):
     """Extra fields present on every row, usable in graders as `{{ item.x }}`."""
     bytes: int
     preview: list[dict[str, Any]]
+    source: str = ""
+    """Where it came from, in words."""
+    file_sha256: Sha256 | None = None
+    """Of the file as it came; None for what came before readings were kept."""
+    reading: Reading | None = None
+    format: str = "jsonl"
+    """As it turned out: `jsonl`, `csv` or `parquet`."""
+    split_sha256: Sha256 | None = None
+    """Of the stored order in which rows are held out."""
+    profile: Profile | None = None
+    no_profile: str | None = None
+    """Why there is none, in one sentence."""
+    repair: RepairReport | None = None
+    """Of a repaired copy: what was changed."""
+
+
+class RowsPage(Message):
+    """Some rows of a dataset, as they are learned from."""
+
+    total: int
+    offset: int
+    rows: list[dict[str, Any]]
+    lines: list[int]
+    held_out: list[bool]
+    """Whether an evaluation of the usual size holds the row out."""
+
+
+class ProfileOrder(Message):
+    """Whose tokenizer counts the tokens; None: the starter's, or bytes where there is none."""
+
+    model: ModelRef | None = None
+
+
+class FetchOrder(Message):
+    """What the process that reaches the hub is asked for: a dataset's rows or a model's tokenizer."""
+
+    dataset: HubDataset | None = None
+    model: HubModel | None = None
+    folder: str
+    """Where to leave it, with a `fetched.json` that says how it went."""
+    max_bytes: int
+    max_rows: int
+
+
+class Fetched(Message):
+    commit: str = ""
+    """That it was taken from."""
+    why: str = ""
+    """Why it could not be had; empty where it could."""

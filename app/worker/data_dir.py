@@ -15,8 +15,10 @@ class DataDir:
         self.root = settings.data_dir.resolve()
         self.runs = self.root / "runs"
         self.datasets = self.root / "datasets"
+        self.brought = self.root / "brought"
         self.starter_cache = self.root / "starter"
         self.models = (settings.models_dir or self.root / "models").resolve()
+        self.files = (settings.datasets_dir or self.root / "files").resolve()
 
     def claim(self) -> int:
         """An open file that keeps other workers away for as long as it stays open."""
@@ -34,15 +36,16 @@ class DataDir:
 
     def prepare(self) -> None:
         """Makes the folders, and sweeps up what a crash left half made."""
-        for folder in (self.runs, self.datasets, self.starter_cache):
+        for folder in (self.runs, self.datasets, self.brought, self.starter_cache):
             folder.mkdir(mode=0o700, exist_ok=True)
-        for folder in (self.runs, self.datasets):
+        for folder in (self.runs, self.datasets, self.brought):
             for leftover in folder.glob(".*"):
                 if leftover.is_dir():
                     shutil.rmtree(leftover, ignore_errors=True)
                 else:
                     leftover.unlink(missing_ok=True)
         self.models.mkdir(parents=True, exist_ok=True)
+        self.files.mkdir(parents=True, exist_ok=True)
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.root).free

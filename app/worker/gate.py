@@ -10,7 +10,7 @@ from app.http_json import Counted, problem_response
 
 PUBLIC = frozenset({("GET", "/healthz")})
 
-UPLOADS = "/datasets/"
+UPLOADS = ("/datasets/", "/files/")
 
 
 class Gate:

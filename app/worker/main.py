@@ -15,7 +15,7 @@ from app import __version__
 from app.errors import Malformed, NotAllowed, NotFound, TuningForkError, Unavailable
 from app.http_json import invalid_input, problem_response
 from app.settings import WorkerSettings
-from app.worker import datasets, graders, health, models, runs
+from app.worker import datasets, files, graders, health, models, runs
 from app.worker.data_dir import DataDir
 from app.worker.dataset_store import DatasetStore
 from app.worker.device import processors
@@ -43,7 +43,7 @@ def create_app(settings: WorkerSettings) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
-    for router in (health.router, runs.router, datasets.router, models.router, graders.router):
+    for router in (health.router, runs.router, datasets.router, files.router, models.router, graders.router):
         app.include_router(router)
     app.add_middleware(
         Gate,
@@ -61,7 +61,7 @@ def _lifespan(settings: WorkerSettings, data_dir: DataDir) -> Lifespan:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         claim = data_dir.claim()
         data_dir.prepare()
-        dataset_store = DatasetStore(data_dir.datasets, settings.max_line_bytes)
+        dataset_store = DatasetStore(data_dir, settings)
         model_store = ModelStore(data_dir.models)
         found = processors(settings)
         supervisor = Supervisor(settings, data_dir, dataset_store, model_store, found)
