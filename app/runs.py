@@ -19,6 +19,7 @@ from app.protocol import (
     EndEvent,
     EventPage,
     MetricEvent,
+    RewardModelGrader,
     RunEvent,
     RunSpec,
     RunState,
@@ -61,13 +62,23 @@ LOOK_AGAIN_AFTER = 0.5
 # Launching
 
 
+FIRST_STAGE = UUID(int=0)
+"""In a plan, a reward model grader's run: the reward model of the stage before, whose id is not known yet."""
+
+
 def plan_runs(plan: list[RunSpec], key: str | None = None) -> list[tuple[UUID, RunSpec]]:
-    """A run id for every stage; each stage starts from the one before it."""
+    """A run id for every stage; each starts from the stage before, or is graded by its reward model."""
     ids = [uuid5(KEYED_RUNS, f"{key}/{n}") if key else uuid4() for n in range(len(plan))]
-    chained = [
-        spec.model_copy(update={"starts_from": ids[n - 1]}) if n else spec for n, spec in enumerate(plan)
-    ]
+    chained = [_after(spec, plan[n - 1], ids[n - 1]) if n else spec for n, spec in enumerate(plan)]
     return list(zip(ids, chained, strict=True))
+
+
+def _after(spec: RunSpec, before: RunSpec, before_id: UUID) -> RunSpec:
+    if before.recipe.kind != "reward_model":
+        return spec.model_copy(update={"starts_from": before_id})
+    if isinstance(spec.grader, RewardModelGrader) and spec.grader.run == FIRST_STAGE:
+        return spec.model_copy(update={"grader": spec.grader.model_copy(update={"run": before_id})})
+    return spec
 
 
 def launch(

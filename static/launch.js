@@ -1,9 +1,9 @@
-/* The launch form: choosing another method, model or dataset brings the settings that fit it, without leaving the page. */
+/* The launch form: choosing another method, model, dataset or tuning brings the settings that fit it, without leaving the page. */
 
 import { place } from "./parts.js";
 
 const form = document.getElementById("launch");
-const DECIDES = new Set(["plan", "model", "dataset"]);
+const DECIDES = new Set(["plan", "model", "dataset", "tuning", "hub_id"]);
 
 form.addEventListener("change", async (event) => {
   if (!DECIDES.has(event.target.name)) return;

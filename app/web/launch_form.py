@@ -1,4 +1,4 @@
-"""The launch form: how what was typed becomes run specs, or problems beside their fields, and back."""
+"""The launch form: how what was typed becomes run specs, or problems beside their fields."""
 
 import json
 import re
@@ -6,29 +6,44 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
-from app.errors import Problem, TuningForkError
-from app.protocol import Grader, GrpoRecipe, ModelRef, Recipe, RunSpec, SftRecipe
-from app.strict_json import strict_loads
-from app.web.recipe_settings import BY_METHOD, EVALUATION, Setting
+from app.errors import Problem
+from app.protocol import AdvancedValue, Grader, RunSpec
+from app.web.launch_graders import ITS_REWARD_MODEL, read_grader, read_guard, read_independent
+from app.web.launch_problems import place_of, words_of
+from app.web.recipe_settings import BY_METHOD, Setting
+from app.web.run_settings import ADAPTER, CONDUCT, EVALUATION, GUARD_ITEMS, LIMITS, PRIORITIES
 
-TrainingMethod = Literal["sft", "grpo"]
+TrainingMethod = Literal["sft", "grpo", "reward_model"]
 PLANS: Mapping[str, tuple[TrainingMethod, ...]] = {
     "sft": ("sft",),
     "grpo": ("grpo",),
     "sft_then_grpo": ("sft", "grpo"),
+    "reward_model": ("reward_model",),
+    "reward_model_then_grpo": ("reward_model", "grpo"),
 }
-STAGE_TITLES = {"sft": "SFT", "grpo": "GRPO"}
+STAGE_TITLES = {"sft": "SFT", "grpo": "GRPO", "reward_model": "reward model"}
 
 Form = Mapping[str, str]
 
 LONGEST_NAME = 90
 """Leaves room for the stage's title behind it."""
 LONGEST_REASON = 2000
+LONGEST_ADVANCED = 200
+"""Lines."""
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What a form may point to."""
+
+    origins: Mapping[str, RunSpec] = field(default_factory=dict)
+    """Runs whose model may be started from, by the value that stands for them."""
+    graders: Mapping[str, Grader] = field(default_factory=dict)
+    """Stored ones, by the value that stands for their version."""
 
 
 @dataclass
@@ -36,39 +51,67 @@ class Reading:
     """What a form said: one spec per stage, or what is wrong with it."""
 
     specs: list[RunSpec] = field(default_factory=list)
+    priority: int = 0
     problems: list[Problem] = field(default_factory=list)
 
 
 # From typed values to specs
 
 
-def read(form: Form, origins: Mapping[str, RunSpec]) -> Reading:
-    """`origins`: runs whose model the form may start from, by the value that stands for them."""
+def read(form: Form, offers: Offers = Offers()) -> Reading:
     methods = PLANS.get(form.get("plan", ""), ())
     reading = Reading()
     if not methods:
         reading.problems.append(Problem(where="plan", what="Choose what to train with."))
-    shared = _shared(form, origins, reading.problems)
+    shared = _shared(form, offers, reading.problems)
+    measured = _measured(form, methods, offers, reading.problems)
     for method in methods:
+        source = "pairs" if method == "reward_model" and len(methods) > 1 else "dataset"
+        stage = {} if method == "reward_model" else measured
         name = form.get("name", "").strip()
         title = f"{name}, {STAGE_TITLES[method]}" if name and len(methods) > 1 else name
-        draft = shared | {
-            "name": title,
-            "recipe": {"kind": method} | _settings(form, method, BY_METHOD[method], reading.problems),
-        }
-        _validate(draft, method, reading)
+        recipe = _recipe(form, method, reading.problems)
+        data = _dataset(form.get(source, ""), source, reading.problems)
+        _validate(shared | stage | {"name": title, "recipe": recipe, "dataset": data}, method, reading)
+    reading.priority = _priority(form, reading.problems)
     reading.problems = _once_each(reading.problems)
     return reading
 
 
-def _shared(form: Form, origins: Mapping[str, RunSpec], problems: list[Problem]) -> dict[str, Any]:
+def _shared(form: Form, offers: Offers, problems: list[Problem]) -> dict[str, Any]:
     _check_name(form.get("name", ""), problems)
-    return _start(form, origins, problems) | {
-        "dataset": _dataset(form, problems),
-        "grader": _grader(form, "grader", problems),
-        "draft_grader": _grader(form, "draft_grader", problems),
-        "evaluation": _settings(form, "evaluation", EVALUATION, problems),
+    evaluation = _settings(form, "evaluation", EVALUATION, problems)
+    if form.get("guard.dataset"):
+        evaluation["guard"] = _guard(form, offers, problems)
+    return _start(form, offers.origins, problems) | {
+        "limits": {
+            name: value
+            for name, value in _settings(form, "limits", LIMITS, problems).items()
+            if value is not None
+        },
+        **{name: value for name, value in _settings(form, "conduct", CONDUCT, problems).items() if value},
+        "evaluation": evaluation,
         "seed": _whole(form.get("seed", "").strip() or "0", "seed", "Seed", problems),
+    }
+
+
+def _measured(
+    form: Form, methods: Sequence[TrainingMethod], offers: Offers, problems: list[Problem]
+) -> dict[str, Any]:
+    """The graders of a form; a reward model that the plan itself trains is its own second stage's."""
+    if methods == ("reward_model",):
+        return {}
+    if methods == ("reward_model", "grpo"):
+        rewarded: Any = ITS_REWARD_MODEL
+    else:
+        rewarded = read_grader(form, "grader", offers.graders, problems)
+        lacks = rewarded is None and not any(p.where.startswith("grader") for p in problems)
+        if lacks and not (methods == ("sft",) and form.get("grader") == "none"):
+            problems.append(Problem(where="grader", what="Choose how an answer is graded."))
+    return {
+        "grader": rewarded,
+        "draft_grader": read_grader(form, "draft_grader", offers.graders, problems),
+        "independent_graders": read_independent(form, offers.graders, problems),
     }
 
 
@@ -104,45 +147,46 @@ def _model(form: Form, choice: str, problems: list[Problem]) -> dict[str, Any] |
     return None
 
 
-def _dataset(form: Form, problems: list[Problem]) -> dict[str, Any] | None:
-    kind, _, name = form.get("dataset", "").partition(":")
+def _dataset(chosen: str, where: str, problems: list[Problem]) -> dict[str, Any] | None:
+    kind, _, name = chosen.partition(":")
     if kind == "generated":
         return {"kind": "generated", "name": name}
     if kind == "uploaded":
         return {"kind": "uploaded", "sha256": name}
-    problems.append(Problem(where="dataset", what="Choose what to learn from."))
+    problems.append(Problem(where=where, what="Choose what to learn from."))
     return None
 
 
-def _grader(form: Form, prefix: str, problems: list[Problem]) -> dict[str, Any] | None:
-    kind = form.get(prefix, "")
-    if kind in ("", "none"):
-        if prefix == "grader":
-            problems.append(Problem(where=prefix, what="Choose how an answer is graded."))
-        return None
-    typed = {
-        key.removeprefix(f"{prefix}.{kind}."): value.replace("\r\n", "\n")
-        for key, value in form.items()
-        if key.startswith(f"{prefix}.{kind}.")
+def _guard(form: Form, offers: Offers, problems: list[Problem]) -> dict[str, Any]:
+    grader = read_guard(form, offers.graders, problems)
+    items = _value(GUARD_ITEMS, form.get("guard.items", "").strip() or "100", "guard.items", problems)
+    found = {
+        "dataset": _dataset(form["guard.dataset"], "guard.dataset", problems),
+        "grader": grader,
+        "items": items,
     }
-    name = form.get(f"{prefix}.name", "").strip() or "answer"
-    draft: dict[str, Any] = {"type": kind, "name": name}
-    draft |= {key: value for key, value in typed.items() if value.strip()}
-    if kind == "json_schema" and "schema" in draft:
-        draft["schema"] = _schema(draft["schema"], f"{prefix}.json_schema.schema", problems)
-    return draft
+    return {name: value for name, value in found.items() if value is not None and value is not _ABSENT}
 
 
-def _schema(text: str, where: str, problems: list[Problem]) -> Any:
-    try:
-        schema = strict_loads(text.encode())
-    except TuningForkError as error:
-        problems.append(Problem(where=where, what=error.sentence))
-        return {}
-    if not isinstance(schema, dict):
-        problems.append(Problem(where=where, what="The schema must be a JSON object: { ... }."))
-        return {}
-    return schema
+def _priority(form: Form, problems: list[Problem]) -> int:
+    typed = form.get("priority", "0")
+    if typed not in {value for value, _ in PRIORITIES}:
+        problems.append(Problem(where="priority", what="Choose when its turn comes."))
+        return 0
+    return int(typed)
+
+
+# Settings
+
+
+def _recipe(form: Form, method: TrainingMethod, problems: list[Problem]) -> dict[str, Any]:
+    found = {"kind": method} | _settings(form, method, BY_METHOD[method], problems)
+    tuning = form.get("tuning", "full")
+    found["tuning"] = {"kind": tuning}
+    if tuning in ("lora", "qlora"):
+        found["tuning"] |= _settings(form, "tuning", ADAPTER, problems)
+    found["advanced"] = _advanced(form.get(f"{method}.advanced", ""), f"{method}.advanced", problems)
+    return found
 
 
 def _settings(
@@ -166,15 +210,21 @@ def _value(setting: Setting, text: str, where: str, problems: list[Problem]) -> 
             return text == "yes"
         case "choice":
             return text
+        case "names":
+            return re.split(r"[\s,]+", text.strip(", ")) if text.strip(", ") else []
         case _ if not text:
-            if not setting.optional:
-                problems.append(Problem(where=where, what=f"{setting.label}: enter a number."))
-                return _ABSENT
-            return None
+            return _nothing(setting, where, problems)
         case "whole":
             return _whole(text, where, setting.label, problems)
         case "number":
             return _number(text, where, setting.label, problems)
+
+
+def _nothing(setting: Setting, where: str, problems: list[Problem]) -> Any:
+    if setting.optional:
+        return None
+    problems.append(Problem(where=where, what=f"{setting.label}: enter a number."))
+    return _ABSENT
 
 
 def _whole(text: str, where: str, label: str, problems: list[Problem]) -> Any:
@@ -192,6 +242,37 @@ def _number(text: str, where: str, label: str, problems: list[Problem]) -> Any:
     return _ABSENT
 
 
+def _advanced(text: str, where: str, problems: list[Problem]) -> dict[str, AdvancedValue]:
+    """One `name = value` a line; empty lines and what follows a # at a line's start are nothing."""
+    found: dict[str, AdvancedValue] = {}
+    lines = text.replace("\r\n", "\n").split("\n")[:LONGEST_ADVANCED]
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not equals or not value:
+            problems.append(Problem(where=where, what=f"Line {number}: write it as name = value."))
+        elif name in found:
+            problems.append(Problem(where=where, what=f"Line {number}: {name} stands there twice."))
+        else:
+            found[name] = advanced_value(value)
+    return found
+
+
+def advanced_value(text: str) -> AdvancedValue:
+    """`true`, `3`, `0.1` and `"3"` as JSON reads them; anything else is text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return text
+    return value if isinstance(value, bool | int | float | str) and value == value else text
+
+
+# What the spec itself says
+
+
 def _validate(draft: dict[str, Any], method: str, reading: Reading) -> None:
     known = {key: value for key, value in draft.items() if value is not None and value is not _ABSENT}
     try:
@@ -200,126 +281,16 @@ def _validate(draft: dict[str, Any], method: str, reading: Reading) -> None:
         # A gap that was named already is not named again in the model's own words.
         named = {problem.where for problem in reading.problems}
         for each in error.errors(include_url=False, include_context=True):
-            where = _where(each, method)
+            where = place_of(each, method)
             if not each["loc"] and named:
                 continue
             if where not in named and not (each["type"] == "missing" and _parent_named(where, named)):
-                reading.problems.append(Problem(where=where, what=_words(each, where)))
+                reading.problems.append(Problem(where=where, what=words_of(each, where)))
 
 
 def _parent_named(where: str, named: set[str]) -> bool:
     return any(where.startswith(other) or other.startswith(where) for other in named)
 
 
-FIELD_OF_PART = {"model": "model", "dataset": "dataset", "grader": "grader", "draft_grader": "draft_grader"}
-
-
-def _where(error: ErrorDetails, method: str) -> str:
-    """The id of the field that an error of the spec belongs to."""
-    place = [str(step) for step in error["loc"]]
-    match place:
-        case []:
-            return "grader" if "grader" in error["msg"] else "name"
-        case ["recipe", *rest]:
-            return f"{method}.{rest[-1]}" if len(rest) > 1 else f"{method}.batch_size"
-        case ["evaluation", setting, *_]:
-            return f"evaluation.{setting}"
-        case ["model", "hub", part]:
-            return f"hub_{part}"
-        case [("grader" | "draft_grader") as prefix, kind, part, *_]:
-            return f"{prefix}.{kind}.{part}"
-        case [first, *_]:
-            return FIELD_OF_PART.get(first, first)
-    raise AssertionError(place)
-
-
-def _words(error: ErrorDetails, where: str) -> str:
-    label = _label(where)
-    if error["type"] == "value_error":
-        sentence = str(error["msg"]).removeprefix("Value error, ")
-        return f"{sentence[:1].upper()}{sentence[1:]}."
-    if error["type"] == "string_pattern_mismatch" and where in _PATTERNS:
-        return _PATTERNS[where]
-    said = _SAID.get(error["type"])
-    if said is None:
-        return f"{label}: {error['msg']}."
-    return said.format(label=label, **error.get("ctx", {}))
-
-
-_SAID = {
-    "greater_than": "{label} must be greater than {gt:g}.",
-    "greater_than_equal": "{label} must be at least {ge:g}.",
-    "less_than": "{label} must be less than {lt:g}.",
-    "less_than_equal": "{label} must be at most {le:g}.",
-    "finite_number": "{label} is too large a number.",
-    "missing": "{label} is missing.",
-    "string_too_short": "{label} is missing.",
-    "string_too_long": "{label} must be at most {max_length} characters long.",
-    "string_pattern_mismatch": "{label} has characters that cannot be used here.",
-    "literal_error": "{label} must be {expected}.",
-}
-
-_PATTERNS = {
-    "hub_id": "A Hugging Face id looks like owner/name, for example Qwen/Qwen3-0.6B.",
-    "hub_revision": "A revision is a commit, branch or tag: letters, digits, points, dashes.",
-}
-
-
-def _label(where: str) -> str:
-    prefix, _, name = where.partition(".")
-    settings = EVALUATION if prefix == "evaluation" else BY_METHOD.get(prefix, ())
-    for setting in settings:
-        if setting.name == name:
-            return setting.label
-    return name.rsplit(".", 1)[-1].replace("_", " ").capitalize() or where.replace("_", " ").capitalize()
-
-
 def _once_each(problems: list[Problem]) -> list[Problem]:
     return list({(problem.where, problem.what): problem for problem in problems}.values())
-
-
-# From specs to the values a form starts with
-
-
-def recipe_values(recipe: Recipe) -> dict[str, str]:
-    if not isinstance(recipe, SftRecipe | GrpoRecipe):
-        return {}
-    return {
-        f"{recipe.kind}.{setting.name}": text(getattr(recipe, setting.name))
-        for setting in BY_METHOD[recipe.kind]
-    }
-
-
-def grader_values(prefix: str, grader: Grader | None) -> dict[str, str]:
-    if grader is None:
-        return {prefix: "none"}
-    fields = TypeAdapter(Grader).dump_python(grader, by_alias=True)
-    values = {prefix: grader.type, f"{prefix}.name": grader.name}
-    for key, value in fields.items():
-        if key == "schema":
-            values[f"{prefix}.{grader.type}.{key}"] = json.dumps(value, indent=2)
-        elif key not in ("type", "name") and value is not None:
-            values[f"{prefix}.{grader.type}.{key}"] = str(value)
-    return values
-
-
-def model_value(model: ModelRef) -> dict[str, str]:
-    match model.kind:
-        case "hub":
-            return {"model": "hub", "hub_id": model.id, "hub_revision": model.revision or ""}
-        case "local":
-            return {"model": f"local:{model.name}"}
-        case "starter":
-            return {"model": "starter"}
-
-
-def text(value: object) -> str:
-    """A setting's value as it stands in its field: `0.00005` stays readable, True is `yes`."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else ""
-        case float():
-            return f"{value:g}"
-    return str(value)

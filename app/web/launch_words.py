@@ -1,21 +1,24 @@
-"""What the launch page offers and what its confirmation promises, in words."""
+"""What the launch page offers, in words."""
 
-import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
-
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from app.advisor.advice import GateOutcome
 from app.advisor.recommendation import Recommendation
 from app.datasets import generated
 from app.models import Dataset, Run
-from app.protocol import DatasetSummary, GrpoRecipe, ModelSummary, RunSpec, RunState, SftRecipe
-from app.web.run_words import dataset_words, duration, model_words
+from app.protocol import (
+    DatasetSummary,
+    Device,
+    ModelSummary,
+    RunSpec,
+)
+from app.web.launch_defaults import Chosen
 
-DECIDES = ("plan", "model", "dataset")
+DECIDES = ("plan", "model", "dataset", "tuning", "parameters")
 """What the other settings must fit."""
 
 PLAN_TITLES = {
@@ -25,11 +28,66 @@ PLAN_TITLES = {
         "SFT warm start, then GRPO",
         "Two runs: a short SFT, so that the model sometimes succeeds, then GRPO from its model.",
     ),
+    "reward_model": (
+        "Reward model",
+        "Learn from preference pairs to tell the better answer. It can then grade a GRPO run.",
+    ),
+    "reward_model_then_grpo": (
+        "Reward model, then GRPO",
+        "Two runs: a reward model from preference pairs, then GRPO that raises its score.",
+    ),
 }
 
 
-def settled_for(form: Mapping[str, str]) -> str:
-    return " ".join(form.get(name, "") for name in DECIDES)
+NAMED_SIZE = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)([BM])(?![a-z0-9])", re.IGNORECASE)
+"""`Qwen/Qwen3-0.6B` says it itself; the last such part counts."""
+
+
+def chosen_in(
+    form: Mapping[str, str],
+    models: Sequence[ModelSummary] = (),
+    summaries: Mapping[str, DatasetSummary] = MappingProxyType({}),
+) -> Chosen:
+    return Chosen(
+        form.get("plan", ""),
+        form.get("model", ""),
+        form.get("dataset", ""),
+        form.get("tuning") or "full",
+        parameters(form, models),
+        rows(form.get("dataset", ""), summaries),
+    )
+
+
+def rows(dataset: str, summaries: Mapping[str, DatasetSummary]) -> int | None:
+    """To learn from, as far as the worker said."""
+    known = summaries.get(dataset.partition(":")[2])
+    if known is None:
+        return None
+    return known.demonstrations or known.preferences or known.texts or known.prompts
+
+
+def parameters(form: Mapping[str, str], models: Sequence[ModelSummary]) -> int | None:
+    """Of the model to start from: as the worker knows it, or as the hub's id says."""
+    model = form.get("model", "")
+    if model == "hub":
+        sizes = NAMED_SIZE.findall(form.get("hub_id", "").replace("_", "-"))
+        return round(float(sizes[-1][0]) * (1e9 if sizes[-1][1] in "bB" else 1e6)) if sizes else None
+    known = {f"local:{each.ref.name}": each.parameters for each in models if each.ref.kind == "local"}
+    return known.get(model)
+
+
+def settled_for(chosen: Chosen) -> str:
+    return " ".join(str(getattr(chosen, name) or "") for name in DECIDES)
+
+
+def settled_before(told: str, summaries: Mapping[str, DatasetSummary]) -> Chosen | None:
+    """The choice that a form's settings were made for, as the form brought it back."""
+    parts = told.split(" ")
+    if len(parts) != len(DECIDES):
+        return None
+    plan, model, dataset, tuning, size = parts
+    known = int(size) if size.isascii() and size.isdigit() else None
+    return Chosen(plan, model, dataset, tuning, known, rows(dataset, summaries))
 
 
 # The advice
@@ -117,133 +175,89 @@ def dataset_options(
     return own + made
 
 
+def pair_options(
+    summaries: Mapping[str, DatasetSummary], uploaded: Sequence[Dataset]
+) -> list[tuple[str, str]]:
+    """Datasets of preference pairs."""
+    pairs = _with_pairs(summaries, uploaded)
+    options = dataset_options(summaries, uploaded)
+    return [(each["value"], each["text"]) for each in options if each["value"] in pairs]
+
+
+def guard_options(
+    summaries: Mapping[str, DatasetSummary], uploaded: Sequence[Dataset]
+) -> list[tuple[str, str]]:
+    """Datasets whose prompts can be answered and graded."""
+    pairs = _with_pairs(summaries, uploaded)
+    options = dataset_options(summaries, uploaded)
+    return [(each["value"], each["text"]) for each in options if each["value"] not in pairs]
+
+
+def _with_pairs(summaries: Mapping[str, DatasetSummary], uploaded: Sequence[Dataset]) -> set[str]:
+    known = dict(summaries) | {row.sha256: row.summary for row in uploaded}
+    kinds = {key: "uploaded" if len(key) == 64 else "generated" for key in known}
+    return {f"{kinds[key]}:{key}" for key, summary in known.items() if summary.preferences}
+
+
 def allows(summary: DatasetSummary) -> str:
     """`120 demonstrations and 4,000 prompts: SFT and GRPO.`"""
-    counts = [
-        f"{count:,} {word if count > 1 else word[:-1]}"
-        for count, word in ((summary.demonstrations, "demonstrations"), (summary.prompts, "prompts"))
-        if count
-    ]
-    methods = (
-        "SFT and GRPO" if summary.demonstrations else "GRPO, but not SFT: there are no answers to learn from"
+    kinds = (
+        (summary.demonstrations, "demonstrations"),
+        (summary.prompts, "prompts"),
+        (summary.preferences, "preference pairs"),
+        (summary.texts, "texts"),
     )
-    return f"{' and '.join(counts)}: {methods}."
+    counts = [f"{count:,} {word if count > 1 else word[:-1]}" for count, word in kinds if count]
+    return f"{' and '.join(counts)}: {_methods(summary)}."
 
 
-# What will happen
+def _methods(summary: DatasetSummary) -> str:
+    if summary.preferences:
+        return "a reward model"
+    if summary.texts:
+        return "SFT as language modelling; there is no answer to grade"
+    if summary.demonstrations:
+        return "SFT and GRPO"
+    return "GRPO, but not SFT: there are no answers to learn from"
 
 
-@dataclass(frozen=True)
-class StageWords:
-    name: str
-    method: str
-    sentences: list[str]
-    json: str
-
-
-def opening(count: int, worker_known: bool) -> str:
-    what = "One run is handed to the worker" if count == 1 else "Two runs are handed to the worker"
-    order = "" if count == 1 else ", one after the other"
-    return f"{what}{order}. It starts as soon as the worker is free." if worker_known else f"{what}{order}."
-
-
-def stage_words(
-    session: Session,
-    plan: Sequence[RunSpec],
-    summaries: Mapping[str, DatasetSummary],
-    names: Mapping[str, str],
-) -> list[StageWords]:
-    return [
-        StageWords(
-            spec.name,
-            spec.recipe.kind,
-            [
-                _start(spec, number),
-                _learning(spec, summaries, names),
-                _measuring(spec),
-                _time(session, spec, summaries),
-            ],
-            spec.model_dump_json(by_alias=True, exclude_none=True, indent=2),
-        )
-        for number, spec in enumerate(plan)
-    ]
-
-
-def _start(spec: RunSpec, number: int) -> str:
-    if number:
-        return "Starts from the model that the first run makes, and waits for it."
-    if spec.starts_from:
-        return "Starts from the model of an earlier run."
-    return f"Starts from {model_words(spec.model)}."
-
-
-def _learning(spec: RunSpec, summaries: Mapping[str, DatasetSummary], names: Mapping[str, str]) -> str:
-    data = dataset_words(spec.dataset, names)
-    match spec.recipe:
-        case SftRecipe() as recipe:
-            count = demonstrations(spec, summaries)
-            rows = f"{count:,} demonstrations" if count else "the demonstrations"
-            updates = f", about {steps(spec, summaries):,} updates of {recipe.batch_size}" if count else ""
-            return f"Learns from {rows} of {data}, {recipe.epochs:g} times each{updates}."
-        case GrpoRecipe() as recipe:
-            prompts = recipe.batch_size // recipe.num_generations
-            return (
-                f"At each of {recipe.steps:,} steps, answers {prompts} prompt{'s'[: prompts - 1]} of {data} "
-                f"{recipe.num_generations} times each, in up to {recipe.max_completion_length:,} tokens: "
-                f"{recipe.steps * recipe.batch_size:,} completions in all."
-            )
-    raise AssertionError(spec.recipe)
-
-
-def _measuring(spec: RunSpec) -> str:
-    return (
-        f"Before and after, up to {spec.evaluation.items:,} held-out items are answered twice, sampled at "
-        f"temperature {spec.evaluation.temperature:g} and greedily, and graded the same way."
-    )
-
-
-def demonstrations(spec: RunSpec, summaries: Mapping[str, DatasetSummary]) -> int | None:
-    """How many the run will learn from, as far as the worker could say."""
-    if spec.dataset is None or not isinstance(spec.recipe, SftRecipe):
-        return None
-    summary = summaries.get(spec.dataset.name if spec.dataset.kind == "generated" else spec.dataset.sha256)
+def unfit(spec: RunSpec, summary: DatasetSummary | None) -> str:
+    """Why a dataset cannot serve a stage; empty where it can, or where the worker did not say."""
     if summary is None:
-        return None
-    learned = summary.demonstrations
-    if not summary.prompts:
-        learned = max(1, learned - min(summary.held_out, spec.evaluation.items))
-    return min(learned, spec.recipe.max_demonstrations or learned)
+        return ""
+    match spec.recipe.kind:
+        case "sft" if not (summary.demonstrations or summary.texts):
+            return "SFT needs demonstrations, and this dataset has none."
+        case "grpo" if not (summary.demonstrations or summary.prompts):
+            return "GRPO needs prompts, and this dataset has none."
+        case "reward_model" if not summary.preferences:
+            return "A reward model needs preference pairs: a prompt with a chosen and a rejected answer."
+    return ""
 
 
-def steps(spec: RunSpec, summaries: Mapping[str, DatasetSummary]) -> int | None:
-    match spec.recipe:
-        case GrpoRecipe(steps=count):
-            return count
-        case SftRecipe() as recipe:
-            rows = demonstrations(spec, summaries)
-            return max(1, math.ceil(recipe.epochs * rows / recipe.batch_size)) if rows else None
-    return None
-
-
-def _time(session: Session, spec: RunSpec, summaries: Mapping[str, DatasetSummary]) -> str:
-    """Judged by the latest run like it; nothing is promised where there was none."""
-    limit = spec.recipe.max_minutes if isinstance(spec.recipe, SftRecipe | GrpoRecipe) else None
-    capped = f" It is stopped after {limit:g} minutes." if limit else ""
-    count = steps(spec, summaries)
-    done = session.scalars(
-        select(Run).where(Run.state == RunState.SUCCEEDED).order_by(Run.ended_at.desc()).limit(100)
-    )
-    for run in done:
-        if run.kind == spec.recipe.kind and run.spec.model == spec.model and count and run.steps_done:
-            if run.started_at is None or run.ended_at is None:
-                continue
-            took = (run.ended_at - run.started_at).total_seconds()
-            likely = took * count / run.steps_done
-            return (
-                f"Likely to take about {duration(likely)}, judging by “{run.spec.name}”, "
-                f"which took {duration(took)} for {run.steps_done:,} steps.{capped}"
-            )
-    return f"How long it takes is not known: nothing like it has run here yet.{capped}"
+def tuning_options(device: Device | None) -> list[dict[str, str]]:
+    """QLoRA is offered where it can run; an unknown worker may be able to."""
+    no_cuda = device is not None and device.kind != "cuda"
+    return [
+        {
+            "value": "full",
+            "text": "All weights",
+            "hint": "Learns most and needs most memory: about 16 bytes a parameter.",
+            "lacks": "",
+        },
+        {
+            "value": "lora",
+            "text": "LoRA",
+            "hint": "Low-rank adapters beside frozen weights: far less memory, and a small file to keep.",
+            "lacks": "",
+        },
+        {
+            "value": "qlora",
+            "text": "QLoRA",
+            "hint": "LoRA over weights in 4 bits: least memory, somewhat slower.",
+            "lacks": f"Needs a CUDA GPU; this worker trains on {device.name}." if no_cuda and device else "",
+        },
+    ]
 
 
 # Not as advised

@@ -1,4 +1,4 @@
-"""Every setting of a run as the launch form shows it: label, what it does, its usual value and the source."""
+"""Every setting of a recipe as the launch form shows it: label, what it does, its usual value and source."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,22 +13,13 @@ class Setting:
     label: str
     hint: str
     source: str
-    kind: Literal["number", "whole", "choice", "yes_no"] = "number"
+    kind: Literal["number", "whole", "choice", "yes_no", "names"] = "number"
     unit: str = ""
     optional: bool = False
     choices: Choices = ()
     rare: bool = False
     """Shown in the closed part of the form: few people need to change it."""
 
-
-MAX_MINUTES = Setting(
-    "max_minutes",
-    "Time limit",
-    "The run stops after so long and keeps what it has learned. Empty means no limit.",
-    "none for short runs; a budget for long ones",
-    unit="minutes",
-    optional=True,
-)
 
 SHARED_RARE = (
     Setting(
@@ -101,7 +92,6 @@ SFT = (
         kind="whole",
         unit="tokens",
     ),
-    MAX_MINUTES,
     *SHARED_RARE,
     Setting(
         "packing",
@@ -170,7 +160,6 @@ GRPO = (
         "Holds the model near its start. 0 needs no second copy of the model in memory.",
         "0 is TRL's default; 0.001 to 0.04 where drift matters",
     ),
-    MAX_MINUTES,
     Setting(
         "top_p",
         "Nucleus sampling",
@@ -199,7 +188,16 @@ GRPO = (
         "How the tokens of long and short completions are weighed.",
         "DAPO is TRL's default; Dr. GRPO removes a length bias (Liu et al. 2025)",
         kind="choice",
-        choices=(("dapo", "DAPO"), ("dr_grpo", "Dr. GRPO"), ("grpo", "GRPO"), ("bnpo", "BNPO")),
+        choices=(
+            ("dapo", "DAPO"),
+            ("dr_grpo", "Dr. GRPO"),
+            ("grpo", "GRPO"),
+            ("bnpo", "BNPO"),
+            ("cispo", "CISPO"),
+            ("sapo", "SAPO"),
+            ("luspo", "LUSPO"),
+            ("vespo", "VESPO"),
+        ),
         rare=True,
     ),
     Setting(
@@ -222,36 +220,44 @@ GRPO = (
     *SHARED_RARE,
 )
 
-EVALUATION = (
+REWARD_MODEL = (
     Setting(
-        "items",
-        "Held-out items",
-        "Answered before and after training, never trained on. More items make narrower intervals.",
-        "200 give about ±7 points, 1,000 about ±3",
-        kind="whole",
+        "learning_rate",
+        "Learning rate",
+        "How far one update moves the model. Preference pairs take a small one.",
+        "1e-5 for all weights; 1e-4 for adapters",
     ),
     Setting(
-        "max_completion_length",
-        "Longest answer",
-        "Answers are cut here. Use the training's own limit or more.",
-        "As in training",
+        "epochs",
+        "Epochs",
+        "How often the model sees each pair. A second time over few pairs is learned by heart.",
+        "1",
+    ),
+    Setting(
+        "batch_size",
+        "Batch size",
+        "Pairs behind one update.",
+        "16 to 64",
+        kind="whole",
+        unit="pairs",
+    ),
+    Setting(
+        "micro_batch_size",
+        "Micro-batch size",
+        "Pairs in memory at once; the batch is a multiple of it. Lower it when memory runs out.",
+        "Whatever fits in memory",
+        kind="whole",
+        unit="pairs",
+    ),
+    Setting(
+        "max_length",
+        "Longest answer with its prompt",
+        "Longer pairs are refused before training, never cut.",
+        "The 99th percentile of your rows",
         kind="whole",
         unit="tokens",
     ),
-    Setting(
-        "temperature",
-        "Temperature",
-        "Of the sampled answers; the greedy answers are measured beside them.",
-        "As in the training's rollouts",
-    ),
-    Setting(
-        "samples_shown",
-        "Answers kept to read",
-        "So many are shown side by side, before and after.",
-        "20",
-        kind="whole",
-        rare=True,
-    ),
+    *SHARED_RARE,
 )
 
-BY_METHOD = {"sft": SFT, "grpo": GRPO}
+BY_METHOD = {"sft": SFT, "grpo": GRPO, "reward_model": REWARD_MODEL}

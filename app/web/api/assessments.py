@@ -263,8 +263,8 @@ def show_plan(assessment: AssessmentDep) -> Launch:
     advice = latest_of(assessment).recommendation
     if advice.plan.id == "not_yet":
         raise Conflict(f"There is nothing to launch yet. {advice.plan.sentence}")
-    form = launch_defaults.from_advice(assessment.name, advice)
-    return Launch(plan=launch_form.read(form, {}).specs, assessment=assessment.id)
+    form = launch_defaults.from_advice(assessment.name, advice, has_pairs=False)
+    return Launch(plan=launch_form.read(form).specs, assessment=assessment.id)
 
 
 def latest_of(assessment: Assessment) -> Milestone:

@@ -1,7 +1,7 @@
 """Launching: a form that starts from the advice, a page that says what will happen, and then the runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -12,16 +12,19 @@ from sqlalchemy.orm import Session
 
 from app import runs
 from app.advisor.recommendation import Recommendation
-from app.errors import Conflict, InvalidInput, NotFound, Problem, RateLimited, TuningForkError, WorkerAway
+from app.errors import Conflict, InvalidInput, NotFound, Problem, RateLimited, TuningForkError
 from app.models import Assessment, Dataset, Run
-from app.protocol import DatasetSummary, GradeRequest, ModelSummary, RunSpec, RunState
-from app.web import launch_defaults, launch_form, launch_words
+from app.protocol import DatasetSummary, Grader, GradeRequest, Outcome, RunSpec, RunState
+from app.protocol.advanced import ADVANCED, problems_with_advanced
+from app.web import launch_defaults, launch_form, launch_graders, launch_promises, launch_words
 from app.web.deps import AssessmentDep, SessionDep, SettingsDep, SweepDep, WorkerDep, render
-from app.web.recipe_settings import BY_METHOD, EVALUATION
+from app.web.grader_choices import grader_choices
+from app.web.launch_stock import Stock, StockDep, grader_offer
+from app.web.run_settings import ALL, PRIORITIES
 
 router = APIRouter()
 
-FIELDS_AT_MOST = 200
+FIELDS_AT_MOST = 300
 
 
 async def typed(request: Request) -> dict[str, str]:
@@ -31,34 +34,6 @@ async def typed(request: Request) -> dict[str, str]:
 
 
 Typed = Annotated[dict[str, str], Depends(typed)]
-
-
-@dataclass(frozen=True)
-class Stock:
-    """What the worker has to offer; empty while it is away."""
-
-    models: Sequence[ModelSummary] = ()
-    datasets: Mapping[str, DatasetSummary] = field(default_factory=dict)
-    """By generated name or content hash."""
-    known: bool = False
-
-
-def stock(worker: WorkerDep, sweep: SweepDep) -> Stock:
-    """Asked before the request's transaction begins."""
-    if sweep.worker_away is not None:
-        return Stock()
-    try:
-        datasets = {_key(summary): summary for summary in worker.datasets()}
-        return Stock(worker.models(), datasets, known=True)
-    except WorkerAway:
-        return Stock()
-
-
-def _key(summary: DatasetSummary) -> str:
-    return summary.ref.name if summary.ref.kind == "generated" else summary.ref.sha256
-
-
-StockDep = Annotated[Stock, Depends(stock)]
 
 
 # The form
@@ -86,13 +61,26 @@ def launch_freely(
 ) -> Response:
     form = launch_defaults.from_nothing()
     if like is not None:
-        form = launch_defaults.like(_run(session, like).spec)
+        run = _run(session, like)
+        form = launch_defaults.like(run.spec, _stored(session), run.priority)
     if start is not None:
         form["model"] = f"run:{_run(session, start).id}"
     if dataset:
         form["dataset"] = f"uploaded:{dataset}"
-        form |= launch_defaults.fitting(form["plan"], form["model"], form["dataset"], None)
+        form |= _plan_for(stock.datasets.get(dataset))
+        form |= launch_defaults.fitting(launch_words.chosen_in(form, stock.models, stock.datasets), None)
     return _show_form(request, session, stock, form)
+
+
+def _plan_for(summary: DatasetSummary | None) -> dict[str, str]:
+    """The method that a dataset allows, where it is not the usual one."""
+    if summary is None or summary.demonstrations or summary.texts:
+        return {}
+    return {"plan": "reward_model" if summary.preferences else "grpo"}
+
+
+def _stored(session: Session) -> dict[str, Grader]:
+    return {value: spec for value, _, spec in grader_choices(session)}
 
 
 def _run(session: Session, run_id: UUID) -> Run:
@@ -117,7 +105,7 @@ def _show_form(
     changed: str = "",
 ) -> Response:
     advice = _advice(assessment) if assessment else None
-    settled = launch_words.settled_for(form)
+    chosen = launch_words.chosen_in(form, stock.models, stock.datasets)
     return render(
         request,
         "launch.html",
@@ -129,18 +117,35 @@ def _show_form(
         form=form,
         problems=problems,
         changed=changed,
-        settled_for=settled,
-        methods=launch_form.PLANS.get(form.get("plan", ""), ()),
-        settings=BY_METHOD | {"evaluation": EVALUATION},
+        settled_for=launch_words.settled_for(chosen),
+        methods=launch_form.PLANS.get(chosen.plan, ()),
+        settings=ALL,
         advised=launch_defaults.advised(advice) if form.get("model") != "starter" else {},
-        defaults=launch_defaults.fitting(
-            form.get("plan", ""), form.get("model", ""), form.get("dataset", ""), advice
-        ),
+        defaults=launch_defaults.fitting(chosen, advice),
+        reasons=reasons(request, chosen),
         plan_options=launch_words.plan_options(advice),
         model_options=launch_words.model_options(stock.models, _origins(session, form)),
         models_unknown=not stock.known,
         dataset_options=launch_words.dataset_options(stock.datasets, _uploaded(session)),
+        pair_options=launch_words.pair_options(stock.datasets, _uploaded(session)),
+        guard_options=launch_words.guard_options(stock.datasets, _uploaded(session)),
+        tuning_options=launch_words.tuning_options(stock.device),
+        advanced_fields=ADVANCED,
+        graders=grader_offer(session, form),
+        priorities=PRIORITIES,
     )
+
+
+def reasons(request: Request, chosen: launch_defaults.Chosen) -> dict[str, str]:
+    """Why a default is what it is, and who says so, by field."""
+    cited = request.app.state.parts.rulebook.evidence
+    found = {}
+    for method in launch_form.PLANS.get(chosen.plan, ()):
+        for name, default in launch_defaults.published(method, chosen).items():
+            prefix = "tuning" if name in ("rank", "alpha", "dropout") else method
+            sources = "; ".join(cited[each].citation for each in default.sources if each in cited)
+            found[f"{prefix}.{name}"] = f"{default.why} ({sources})" if sources else default.why
+    return found
 
 
 def _uploaded(session: Session) -> list[Dataset]:
@@ -171,9 +176,10 @@ class Trial:
 def trial(form: Typed, stock: StockDep, worker: WorkerDep) -> Trial | None:
     """The grader tried on the dataset's own first answer, before the request's transaction begins."""
     row = _first_demonstration(form, stock)
-    if form.get("action") != "check" or row is None:
+    # A stored grader was tried where it was made.
+    if form.get("action") != "check" or row is None or form.get("grader") not in launch_graders.TYPED:
         return None
-    specs = launch_form.read(form, {}).specs
+    specs = launch_form.read(form).specs
     if not specs or specs[0].grader is None:
         return None
     answer, item = row
@@ -181,6 +187,10 @@ def trial(form: Typed, stock: StockDep, worker: WorkerDep) -> Trial | None:
         outcome = worker.grade(GradeRequest(grader=specs[0].grader, output_text=answer, item=item))
     except TuningForkError:
         return None
+    return _tried(outcome)
+
+
+def _tried(outcome: Outcome) -> Trial:
     match outcome.kind:
         case "score" if outcome.value == 1:
             return Trial("ok", "It scores the first demonstration’s own answer as right.")
@@ -218,6 +228,10 @@ class Order:
     def advice(self) -> Recommendation | None:
         return _advice(self.assessment) if self.assessment else None
 
+    @property
+    def chosen(self) -> launch_defaults.Chosen:
+        return launch_words.chosen_in(self.form, self.stock.models, self.stock.datasets)
+
 
 @router.post("/assessments/{assessment_id}/launch")
 def post_advised(
@@ -254,7 +268,7 @@ def _answer(order: Order) -> Response:
     action = order.form.get("action")
     if action == "change":
         return _again(order, order.form)
-    fits = order.form.get("settled_for") == launch_words.settled_for(order.form)
+    fits = order.form.get("settled_for") == launch_words.settled_for(order.chosen)
     if action == "refresh" or not fits:
         return _refit(order, said=not fits and action != "refresh")
     reading = _read(order)
@@ -264,14 +278,14 @@ def _answer(order: Order) -> Response:
 def _refit(order: Order, said: bool) -> Response:
     """Settings for another method, model or dataset; what describes the run itself stays as typed."""
     form = order.form
-    fitting = launch_defaults.fitting(
-        form.get("plan", ""), form.get("model", ""), form.get("dataset", ""), order.advice
-    )
-    before = form.get("settled_for", "").split(" ")
-    if len(before) == len(launch_words.DECIDES):
-        usual = launch_defaults.fitting(before[0], before[1], before[2], order.advice)
+    fitting = launch_defaults.fitting(order.chosen, order.advice)
+    before = launch_words.settled_before(form.get("settled_for", ""), order.stock.datasets)
+    if before is not None:
+        usual = launch_defaults.fitting(before, order.advice)
         fitting = {name: form[name] if _is_own(form, usual, name) else fit for name, fit in fitting.items()}
-    notice = "You chose another method, model or dataset. Look them over, then continue." if said else ""
+    notice = (
+        "You chose another method, model, dataset or tuning. Look them over, then continue." if said else ""
+    )
     return _again(order, form | fitting, changed=notice)
 
 
@@ -296,26 +310,41 @@ def _again(
 
 def _read(order: Order) -> launch_form.Reading:
     origins = {value: run.spec for value, run in _origins(order.session, order.form).items()}
-    reading = launch_form.read(order.form, origins)
-    reason = order.form.get("override_reason", "").strip()
-    if order.advice and _must_explain(order.form, order.advice) and not reason:
-        sentence = launch_words.override(order.form.get("plan", ""), order.advice)
-        reading.problems.append(Problem(where="override_reason", what=f"{sentence} Say why."))
-    if len(reason) > launch_form.LONGEST_REASON:
-        most = launch_form.LONGEST_REASON
-        reading.problems.append(Problem(where="override_reason", what=f"Shorten it to {most} characters."))
-    reading.problems += _dataset_problems(order, reading.specs)
+    reading = launch_form.read(order.form, launch_form.Offers(origins, _stored(order.session)))
+    reading.problems += _reason_problems(order)
+    reading.problems += _misfits(order, reading.specs)
     return reading
 
 
-def _dataset_problems(order: Order, specs: Sequence[RunSpec]) -> list[Problem]:
-    for spec in specs:
-        summary = order.stock.datasets.get(order.form.get("dataset", "").partition(":")[2])
-        if spec.recipe.kind == "sft" and summary and not summary.demonstrations:
-            return [
-                Problem(where="dataset", what="SFT needs demonstrations, and this dataset has only prompts.")
-            ]
+def _reason_problems(order: Order) -> list[Problem]:
+    reason = order.form.get("override_reason", "").strip()
+    if len(reason) > launch_form.LONGEST_REASON:
+        most = launch_form.LONGEST_REASON
+        return [Problem(where="override_reason", what=f"Shorten it to {most} characters.")]
+    if order.advice and _must_explain(order.form, order.advice) and not reason:
+        sentence = launch_words.override(order.form.get("plan", ""), order.advice)
+        return [Problem(where="override_reason", what=f"{sentence} Say why.")]
     return []
+
+
+def _misfits(order: Order, specs: Sequence[RunSpec]) -> list[Problem]:
+    """What does not go together, as far as the worker told: method and data, tuning and device."""
+    found = []
+    for spec in specs:
+        pairs = spec.recipe.kind == "reward_model" and len(specs) > 1
+        key = order.form.get("pairs" if pairs else "dataset", "").partition(":")[2]
+        if why := launch_words.unfit(spec, order.stock.datasets.get(key)):
+            found.append(Problem(where="pairs" if pairs else "dataset", what=why))
+        found += [
+            Problem(
+                where=f"{spec.recipe.kind}.advanced", what=f"{each.where.rsplit('.', 1)[-1]}: {each.what}."
+            )
+            for each in problems_with_advanced(spec.recipe)
+        ]
+    if order.form.get("tuning") == "qlora" and order.stock.device and order.stock.device.kind != "cuda":
+        what = f"QLoRA needs a CUDA GPU, and this worker trains on {order.stock.device.name}. Choose LoRA."
+        found.append(Problem(where="tuning", what=what))
+    return found
 
 
 def _must_explain(form: Mapping[str, str], advice: Recommendation) -> bool:
@@ -334,8 +363,8 @@ def _confirm(order: Order, specs: list[RunSpec]) -> Response:
         "launch_confirm.html",
         action=order.request.url.path,
         title=order.form.get("name", ""),
-        opening=launch_words.opening(len(specs), order.stock.known),
-        stages=launch_words.stage_words(order.session, specs, order.stock.datasets, names),
+        opening=launch_promises.opening(len(specs), order.stock.known),
+        stages=launch_promises.stage_words(order.session, specs, order.stock.datasets, names),
         trial=order.trial,
         override={
             "sentence": launch_words.override(order.form.get("plan", ""), order.advice),
@@ -364,6 +393,8 @@ def _launch(order: Order, settings: SettingsDep, sweep: SweepDep, tasks: Backgro
     except (InvalidInput, RateLimited, Conflict) as error:
         problems = [Problem(where=_field(each.where), what=each.what) for each in error.problems]
         return _again(order, order.form, problems or [Problem(where="", what=error.sentence)])
+    for run in launched:
+        run.priority = reading.priority
     tasks.add_task(sweep.wake)
     return RedirectResponse(f"/runs/{launched[0].id}", 303)
 

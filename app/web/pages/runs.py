@@ -22,8 +22,7 @@ from app.protocol import Artifact, EvaluationEvent, MetricEvent, RunSpec, RunSta
 from app.run_view import RunView
 from app.web import charts, run_words
 from app.web.deps import RunDep, SessionDep, SweepDep, WorkerDep, render
-from app.web.launch_form import recipe_values
-from app.web.recipe_settings import BY_METHOD, EVALUATION
+from app.web.run_setup import setting_rows
 
 router = APIRouter()
 
@@ -284,41 +283,6 @@ def dataset_href(spec: RunSpec, uploaded: Mapping[str, Dataset]) -> str:
         case ref:
             row = uploaded.get(ref.sha256)
             return f"/datasets/{row.id}" if row else ""
-
-
-def setting_rows(spec: RunSpec) -> list[tuple[str, list[tuple[str, str]]]]:
-    recipe = recipe_values(spec.recipe)
-    settings = BY_METHOD.get(spec.recipe.kind, ())
-    rows = [
-        (setting.label, _shown(recipe[f"{spec.recipe.kind}.{setting.name}"], setting.unit, setting.kind))
-        for setting in settings
-    ]
-    measured = [
-        (setting.label, _shown(f"{getattr(spec.evaluation, setting.name):g}", setting.unit, setting.kind))
-        for setting in EVALUATION
-    ]
-    graders = [(label, grader) for label, grader in _graders(spec) if grader]
-    found = [("Training", rows), ("Grader", graders), ("Evaluation", measured)]
-    return [(title, values) for title, values in found if values and spec.recipe.kind != "starter"]
-
-
-def _shown(value: str, unit: str, kind: str) -> str:
-    if kind == "yes_no":
-        return "yes" if value else "no"
-    return f"{value} {unit}".strip() if value else "not set"
-
-
-def _graders(spec: RunSpec) -> list[tuple[str, str]]:
-    words = {
-        "regex": "pattern found and compared",
-        "string_check": "text compared",
-        "json_schema": "valid JSON",
-    }
-    return [
-        (label, f"{words[grader.type]} ({grader.name})")
-        for label, grader in (("Answer", spec.grader), ("Draft", spec.draft_grader))
-        if grader is not None
-    ]
 
 
 @router.get("/runs/{run_id}/metrics.csv")

@@ -95,7 +95,9 @@ def test_the_confirmation_says_what_will_happen_and_changing_keeps_everything(op
     page.get_by_label("Epochs", exact=True).fill("2")
     check(page)
     expect(page.get_by_role("heading", name="Launch this run?")).to_be_visible()
-    expect(page.locator(".plan-steps")).to_contain_text("Starts from the starter model.")
+    expect(page.locator(".plan-steps")).to_contain_text(
+        "Starts from the starter model; all its weights are trained."
+    )
     expect(page.locator(".plan-steps")).to_contain_text("2 times each")
     page.get_by_role("button", name="Change something").click()
     expect(page.get_by_label("Name", exact=True)).to_have_value("Said in words")
@@ -176,3 +178,69 @@ def test_a_model_id_from_elsewhere_is_refused_in_words(open_form):
     page.get_by_label("Model id").fill("../../etc/passwd")
     check(page)
     expect(page.locator("#hub_id-error")).to_contain_text("looks like owner/name")
+
+
+def test_every_new_field_is_carried_to_the_run_and_into_a_copy(open_form, workshop, stopped):
+    page = open_form()
+    page.get_by_label("GRPO", exact=True).check()
+    page.get_by_label("Completions per prompt").wait_for()
+    page.get_by_label("LoRA", exact=True).check()
+    page.get_by_label("Rank", exact=True).wait_for()
+    page.get_by_label("Rank", exact=True).fill("8")
+    page.get_by_text("Advanced: further fields of TRL for GRPO").click()
+    page.get_by_label("Fields (optional)").fill("weight_decay = 0.1")
+    page.get_by_label("Minutes of training (optional)").fill("30")
+    page.get_by_label("Price of a GPU-hour (optional)").fill("2.5")
+    page.get_by_label("Money (optional)").fill("10")
+    page.get_by_label("When a health finding is raised").select_option("stop")
+    page.get_by_label("Which model is kept").select_option("best")
+    page.get_by_label("Its turn").select_option("-1")
+    page.get_by_label("Measure the starting model").select_option("later")
+    page.get_by_text("A guard set: what training must not cost").click()
+    page.get_by_label("Guard set", exact=True).select_option("generated:clauses")
+    page.get_by_label("Name", exact=True).fill("With everything")
+    check(page)
+    sentences = page.locator(".plan-steps")
+    expect(sentences).to_contain_text("LoRA adapters of rank 8 are trained")
+    expect(sentences).to_contain_text(
+        "Pauses with a usable checkpoint at 30 minutes of training or a cost of 10"
+    )
+    expect(sentences).to_contain_text("Any health finding stops it")
+    page.get_by_role("button", name="Launch the run").click()
+    page.wait_for_url("**/runs/*-*")
+    spec = workshop.run(page.url.rsplit("/", 1)[1])["spec"]
+    assert spec["recipe"]["tuning"]["rank"] == 8
+    assert spec["recipe"]["advanced"] == {"weight_decay": 0.1}
+    assert spec["limits"]["money"] == 10
+    assert (spec["on_finding"], spec["keep"]) == ("stop", "best")
+    assert spec["evaluation"]["baseline"] == "later"
+    assert spec["evaluation"]["guard"]["dataset"]["name"] == "clauses"
+    page.goto(f"/runs/new?like={page.url.rsplit('/', 1)[1]}")
+    expect(page.get_by_label("Rank", exact=True)).to_have_value("8")
+    expect(page.get_by_label("Fields (optional)")).to_have_value("weight_decay = 0.1")
+    expect(page.get_by_label("Its turn")).to_have_value("-1")
+    expect(page.get_by_label("Guard set", exact=True)).to_have_value("generated:clauses")
+
+
+def test_qlora_is_not_offered_without_a_gpu_and_says_why(open_form):
+    page = open_form()
+    expect(page.get_by_label("QLoRA", exact=True)).to_be_disabled()
+    expect(page.locator("#tuning-qlora-about")).to_contain_text("Needs a CUDA GPU")
+
+
+def test_an_advanced_field_that_trl_does_not_have_names_the_one_meant(open_form):
+    page = open_form()
+    page.get_by_text("Advanced: further fields of TRL for SFT").click()
+    page.get_by_label("Fields (optional)").fill("weight_decy = 0.1")
+    check(page)
+    expect(page.locator("[id='sft.advanced-error']")).to_contain_text("did you mean weight_decay?")
+    expect(page.get_by_label("Fields (optional)")).to_be_visible()
+
+
+def test_a_reward_model_and_the_run_it_grades_are_asked_for_their_pairs(open_form):
+    page = open_form(java_script_enabled=False)
+    page.get_by_label("Reward model, then GRPO").check()
+    page.get_by_role("button", name="Fit the settings to these choices").click()
+    expect(page.get_by_text("The reward model of the first run grades the second.")).to_be_visible()
+    check(page)
+    expect(page.locator(".error-summary")).to_contain_text("Choose what to learn from.")
