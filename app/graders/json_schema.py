@@ -16,7 +16,7 @@ from referencing.jsonschema import EMPTY_REGISTRY
 from app.errors import TuningForkError
 from app.graders.patterns import BadPattern, compiled
 from app.graders.template import fill
-from app.protocol import GraderError, JsonSchema, Score
+from app.protocol import JsonSchema, Score
 from app.strict_json import strict_loads
 
 MOST_REFERENCES = 20_000
@@ -33,20 +33,24 @@ class _TooMuchWork(Exception):
     """The schema refers to itself without end."""
 
 
-def grade_json(grader: JsonSchema, output_text: str, item: Mapping[str, Any]) -> Score | GraderError:
-    validator = _validator(json.dumps(grader.json_schema, sort_keys=True))
-    text = fill(grader.input, output_text, item)
+def grade_json(grader: JsonSchema, output_text: str, item: Mapping[str, Any]) -> Score:
+    return Score(value=float(fits(fill(grader.input, output_text, item), grader.json_schema)))
+
+
+def fits(text: str, schema: dict[str, Any]) -> bool:
+    """Raises BadSchema."""
+    validator = _validator(json.dumps(schema, sort_keys=True))
     try:
         answer = strict_loads(text.strip().encode("utf-8", "surrogatepass"))
     except TuningForkError:
-        return Score(value=0.0)
+        return False
     _references_left.set(MOST_REFERENCES)
     try:
-        return Score(value=float(validator.is_valid(answer)))
+        return bool(validator.is_valid(answer))
     except (_TooMuchWork, RecursionError):
-        return GraderError(why="the schema refers to itself too often to be checked")
+        raise BadSchema("the schema refers to itself too often to be checked") from None
     except Unresolvable as error:
-        return GraderError(why=f"the schema refers to {error.ref!r}, which it does not define")
+        raise BadSchema(f"the schema refers to {error.ref!r}, which it does not define") from None
 
 
 def check_schema(schema: dict[str, Any]) -> None:

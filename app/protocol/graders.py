@@ -95,6 +95,12 @@ class Python(Message):
     """The range that scores are clipped to; it is mapped onto 0 to 1."""
     pass_threshold: ShareOfOne = 1.0
 
+    @model_validator(mode="after")
+    def _rising(self) -> "Python":
+        if self.low >= self.high:
+            raise ValueError("low must be below high")
+        return self
+
 
 class JudgeMessage(Message):
     role: Literal["system", "user", "assistant"]

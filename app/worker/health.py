@@ -28,4 +28,5 @@ def show_health(parts: PartsDep) -> WorkerHealth:
         queued=[status.id for status in unfinished if status.state in NOT_STARTED],
         disk_free_bytes=parts.data_dir.free_bytes(),
         starter=parts.supervisor.starter(),
+        sandboxes=parts.sandboxes.result() if parts.sandboxes.done() else {},
     )

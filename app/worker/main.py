@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -13,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from app import __version__
 from app.errors import Malformed, NotAllowed, NotFound, TuningForkError, Unavailable
+from app.graders.sandbox import availability
 from app.http_json import invalid_input, problem_response
 from app.settings import WorkerSettings
 from app.worker import datasets, files, graders, health, models, runs
@@ -65,14 +67,18 @@ def _lifespan(settings: WorkerSettings, data_dir: DataDir) -> Lifespan:
         model_store = ModelStore(data_dir.models)
         found = processors(settings)
         supervisor = Supervisor(settings, data_dir, dataset_store, model_store, found)
-        bench = bench_of(settings)
-        app.state.parts = Parts(supervisor, data_dir, dataset_store, model_store, found.device, bench)
+        bench, prober = bench_of(settings), ThreadPoolExecutor(1, thread_name_prefix="sandbox-probe")
+        sandboxes = prober.submit(availability.report)
+        app.state.parts = Parts(
+            supervisor, data_dir, dataset_store, model_store, found.device, bench, sandboxes
+        )
         supervisor.start()
         try:
             yield
         finally:
             supervisor.stop()
             bench.close()
+            prober.shutdown()
             os.close(claim)
 
     return lifespan

@@ -1,5 +1,6 @@
 """What a route may ask for."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -24,6 +25,8 @@ class Parts:
     models: ModelStore
     device: Device
     bench: Bench
+    sandboxes: Future[dict[str, str]]
+    """Which of them work here, once that is found out."""
 
 
 async def parts(request: Request) -> Parts:
