@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from app.graders.answer import Answer
 from app.graders.grading import asks_judge, item_fields, parts
@@ -156,7 +157,11 @@ def _literals(grader: Grader) -> Iterator[str]:
 
 
 def attack_report(
-    grader: Grader, rows: Sequence[TriedRow], attempts: Sequence[Attempt], outcomes: Sequence[Outcome]
+    grader: Grader,
+    rows: Sequence[TriedRow],
+    attempts: Sequence[Attempt],
+    outcomes: Sequence[Outcome],
+    seconds: float = 0.0,
 ) -> AttackReport:
     by_name: dict[AttackName, list[tuple[Attempt, Outcome]]] = {name: [] for name in TITLES}
     for attempt, outcome in zip(attempts, outcomes, strict=True):
@@ -175,6 +180,8 @@ def attack_report(
             *_findings(control, attacks),
             *_about_control(control, by_name["reference"], pass_threshold(grader)),
         ],
+        gradings=len(outcomes),
+        seconds=seconds,
     )
 
 
@@ -212,7 +219,7 @@ def _is_usable(control: Attack) -> bool:
     return control.mean is not None and control.mean > HALF
 
 
-def _verdict(control: Attack, attacks: Sequence[Attack]) -> str:
+def _verdict(control: Attack, attacks: Sequence[Attack]) -> Literal["holds", "gameable", "unclear"]:
     if any(attack.pays for attack in attacks):
         return "gameable"
     failed = control.errors or any(attack.errors for attack in attacks)

@@ -18,14 +18,12 @@ def try_out(trial: Trial, grade: Grade, clock: Callable[[], float]) -> TrialRepo
     answered = clock()
     attacks = attack_answers(trial.grader, trial.rows)
     attacked = grade(trial.grader, [each.answer for each in attacks]) if attacks else []
-    ended = clock()
+    seconds = clock() - answered
     scored_by_experts = any(each.expert is not None for each in trial.answers)
     return TrialReport(
         outcomes=outcomes,
         answers_seconds=answered - began,
-        attacks=attack_report(trial.grader, trial.rows, attacks, attacked) if trial.rows else None,
-        attacks_seconds=ended - answered,
-        graded=len(outcomes) + len(attacked),
+        attacks=attack_report(trial.grader, trial.rows, attacks, attacked, seconds) if trial.rows else None,
         agreement=agreement(trial.answers, outcomes, pass_threshold(trial.grader), trial.expert_pass)
         if scored_by_experts
         else None,

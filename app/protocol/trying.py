@@ -76,6 +76,9 @@ class AttackReport(Message):
     """`unclear`: the grader failed, or does not pass the row's own reference, so resisting means little."""
     findings: list[str]
     """The verdict and what it rests on, in words."""
+    gradings: int = 0
+    seconds: float = 0.0
+    """Wall time of grading all attacks as one batch."""
 
     @property
     def paying(self) -> list[Attack]:
@@ -128,16 +131,7 @@ class TrialReport(Message):
     answers_seconds: float
     """Wall time of grading all answers as one batch."""
     attacks: AttackReport | None = None
-    attacks_seconds: float = 0.0
-    """Wall time of all attacks as one batch."""
-    graded: int
-    """Gradings in all."""
     agreement: ExpertAgreement | None = None
-
-    @property
-    def seconds_each(self) -> float:
-        """Mean wall time of one grading."""
-        return (self.answers_seconds + self.attacks_seconds) / self.graded if self.graded else 0.0
 
 
 class TrialOrder(Message):

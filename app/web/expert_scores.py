@@ -25,6 +25,8 @@ def read_scores(content: bytes, settings: WebSettings) -> list[TriedAnswer]:
     """Raises InvalidInput with every problem by line. Further columns become fields of `item`."""
     if len(content) > settings.max_expert_bytes:
         raise TooLarge(f"The file is larger than {settings.max_expert_bytes:,} bytes; send fewer answers.")
+    if not content.strip():
+        raise InvalidInput("The file is empty.", (Problem(where="line 1", what="there is nothing"),))
     text = _text(content)
     problems: list[Problem] = []
     found: list[TriedAnswer] = []

@@ -31,6 +31,8 @@ class KeptReport(BaseModel):
 
     attacks: AttackReport | None = None
     attacked_at: datetime | None = None
+    attacked_on: str = ""
+    """What the rows were, in words."""
     agreement: ExpertAgreement | None = None
     compared_at: datetime | None = None
 
@@ -178,10 +180,11 @@ def report_of(grader: NamedGrader) -> KeptReport:
         return KeptReport()
 
 
-def keep_report(grader: NamedGrader, found: TrialReport) -> None:
+def keep_report(grader: NamedGrader, found: TrialReport, rows_from: str = "") -> None:
     kept = report_of(grader)
     if found.attacks:
-        kept = kept.model_copy(update={"attacks": found.attacks, "attacked_at": now()})
+        attacked = {"attacks": found.attacks, "attacked_at": now(), "attacked_on": rows_from}
+        kept = kept.model_copy(update=attacked)
     if found.agreement:
         kept = kept.model_copy(update={"agreement": found.agreement, "compared_at": now()})
     grader.report = kept.model_dump(mode="json", exclude_none=True)
@@ -200,3 +203,10 @@ def in_words(report: KeptReport) -> list[str]:
     if (agreed := report.agreement) and agreed.spearman is not None:
         said.append(f"agreement {agreed.spearman:.2f} on {agreed.n}")
     return said
+
+
+def lasted(seconds: float) -> str:
+    """Down to the microsecond: one grading takes little, and training asks for thousands."""
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    return f"{seconds * 1000:.1f} ms" if seconds >= 0.001 else f"{seconds * 1e6:.0f} µs"

@@ -11,7 +11,11 @@ def test_a_grader_grades_one_answer(client):
 def test_a_trial_of_nothing_is_a_check(client):
     answer = client.post("/graders/try", json={"grader": GRADER})
     assert answer.status_code == 200
-    assert (answer.json()["outcomes"], answer.json()["attacks"], answer.json()["graded"]) == ([], None, 0)
+    assert (answer.json()["outcomes"], answer.json()["attacks"], answer.json()["agreement"]) == (
+        [],
+        None,
+        None,
+    )
     for path in ("/grade", "/graders/try"):
         refused = client.post(path, json={"grader": {**GRADER, "pattern": "("}, "output_text": ""})
         assert refused.status_code == 422
@@ -31,7 +35,8 @@ def test_answers_are_scored_attacked_and_compared_in_one_request(client):
     report = client.post("/graders/try", json={"grader": GRADER, "answers": answers, "rows": rows}).json()
     assert [outcome["value"] for outcome in report["outcomes"]] == [1, 0, 1, 0]
     assert report["attacks"]["verdict"] == "holds"
-    assert report["graded"] == 4 + 3 * 10
+    assert report["attacks"]["gradings"] == 3 * 10
+    assert report["attacks"]["seconds"] > 0
     assert report["answers_seconds"] > 0
     assert report["agreement"]["n"] == 4
     assert report["agreement"]["confusion"] == {
