@@ -61,6 +61,10 @@ class Inputs(Message):
     device: Literal["cpu", "cuda"]
     threads: int
     starter_cache: str
+    evaluation_cache: str = ""
+    """Where measurements of starting models are kept for later runs; empty: nowhere."""
+    guard_file: str | None = None
+    """Uploaded rows of the guard task; None: generated, or there is none."""
     judge: JudgeEndpoint | None = None
     """Where `score_model` graders ask; None: nowhere."""
     sandbox: SandboxLimits = SandboxLimits()

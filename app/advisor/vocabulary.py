@@ -284,7 +284,7 @@ class MonitorRule(Rule):
     id: ChoiceId
     title: Text
     method: Literal["sft", "grpo", "both"]
-    level: Literal["warn", "stop"]
+    level: Literal["info", "warn", "stop"]
     metric: Text
     threshold: Text
     limits: Mapping[str, float] = {}

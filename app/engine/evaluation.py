@@ -8,8 +8,9 @@ import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from app.datasets.formats import Row
+from app.engine.held_out_loss import held_out_loss
 from app.engine.loading import Loaded, trains_in_bf16
-from app.engine.measuring import Answer, measured
+from app.engine.measuring import Answer, Answered, measured, reference_answer
 from app.engine.reporting import Run
 from app.engine.rows import conversation
 from app.protocol import Evaluation, EvaluationEvent, EvaluationPlan, RunSpec, RunState
@@ -24,43 +25,85 @@ ANSWERS_AT_ONCE = 32
 SMALL_MODELS_ANSWERS_AT_ONCE = {"cpu": 64, "cuda": 512}
 """A GPU takes as long for one token of a small model as for hundreds; a CPU gains nothing past 64."""
 
+When = Literal["before", "after"]
+Task = Literal["main", "guard"]
 
-def evaluate(run: Run, when: Literal["before", "after"], loaded: Loaded, rows: Sequence[Row]) -> Evaluation:
-    run.enter(RunState.EVALUATING, f"measuring {len(rows)} held-out answers {when} training")
-    evaluation = measure(run, run.spec, when, loaded, rows)
+
+def evaluate(
+    run: Run,
+    when: When,
+    loaded: Loaded,
+    rows: Sequence[Row],
+    spec: RunSpec | None = None,
+    task: Task = "main",
+) -> Evaluation:
+    on = "items of the guard task" if task == "guard" else "held-out answers"
+    run.enter(RunState.EVALUATING, f"measuring {len(rows)} {on} {when} training")
+    evaluation = measure(run, spec or run.spec, when, loaded, rows, task)
     run.say(EvaluationEvent(evaluation=evaluation))
     return evaluation
 
 
 def measure(
-    run: Run, spec: RunSpec, when: Literal["before", "after"], loaded: Loaded, rows: Sequence[Row]
+    run: Run, spec: RunSpec, when: When, loaded: Loaded, rows: Sequence[Row], task: Task = "main"
 ) -> Evaluation:
     """`spec` says how: the run's own, or that of another task that the same model is tried on."""
     started = time.monotonic()
     torch.manual_seed(spec.seed)
-    sampled = _answers(run, spec.evaluation, when, loaded, rows, is_sampled=True)
-    greedy = _answers(run, spec.evaluation, when, loaded, rows, is_sampled=False)
-    return measured(run.bench, spec, when, rows, sampled, greedy, time.monotonic() - started)
+    asked = [row for row in rows if row.messages]
+    sampled = _answers(run, spec.evaluation, when, loaded, asked, is_sampled=True)
+    greedy = _answers(run, spec.evaluation, when, loaded, asked, is_sampled=False)
+    answered = Answered(
+        rows=asked,
+        sampled=sampled,
+        greedy=greedy,
+        loss=held_out_loss(run, loaded, rows),
+        reference_tokens=reference_tokens(spec, loaded, asked),
+        seconds=time.monotonic() - started,
+    )
+    return measured(run.bench, spec, when, answered, task)
 
 
 def _answers(
     run: Run, plan: EvaluationPlan, when: str, loaded: Loaded, rows: Sequence[Row], *, is_sampled: bool
 ) -> list[Answer]:
+    answers: list[Answer | None] = [None] * len(rows)
+    done = 0
+    for batch, found in answered_by_batch(run, plan, loaded, rows, is_sampled=is_sampled):
+        for index, answer in zip(batch, found, strict=True):
+            answers[index] = answer
+        done += len(batch)
+        run.progress(
+            f"evaluating {when} training", done + (0 if is_sampled else len(rows)), PASSES * len(rows)
+        )
+    return [answer for answer in answers if answer is not None]
+
+
+def answered_by_batch(
+    run: Run, plan: EvaluationPlan, loaded: Loaded, rows: Sequence[Row], *, is_sampled: bool
+) -> Iterator[tuple[list[int], list[Answer]]]:
+    """Places in `rows` and the answers to them. Raises between batches if the run is to stop."""
+    if not rows:
+        return
     prompts = loaded.tokenizer.apply_chat_template(
         [conversation(row.prompt) for row in rows],
         add_generation_prompt=True,
         tokenize=True,
         return_dict=True,
     )["input_ids"]
-    answers: dict[int, Answer] = {}
     for batch in _batches(prompts, _answers_at_once(loaded)):
         run.stop_if_asked()
         sampling = _sampling(plan, loaded, is_sampled)
-        found = _generated(run, loaded, [prompts[index] for index in batch], sampling)
-        answers |= dict(zip(batch, found, strict=True))
-        done = len(answers) + (0 if is_sampled else len(rows))
-        run.progress(f"evaluating {when} training", done, PASSES * len(rows))
-    return [answers[index] for index in range(len(rows))]
+        yield batch, _generated(run, loaded, [prompts[index] for index in batch], sampling)
+
+
+def reference_tokens(spec: RunSpec, loaded: Loaded, rows: Sequence[Row]) -> float | None:
+    """Mean length of the reference answers, end token included as in answers."""
+    texts = [text for row in rows if (text := reference_answer(spec.grader, row))]
+    if not texts:
+        return None
+    tokens = loaded.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return sum(len(each) + 1 for each in tokens) / len(tokens)
 
 
 def _answers_at_once(loaded: Loaded) -> int:
@@ -85,7 +128,7 @@ class _StopsWhenAsked(StoppingCriteria):  # type: ignore[misc]  # the library is
         return torch.full((input_ids.shape[0],), stops, device=input_ids.device, dtype=torch.bool)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _generated(
     run: Run, loaded: Loaded, prompts: Sequence[Sequence[int]], sampling: GenerationConfig
 ) -> list[Answer]:

@@ -8,10 +8,10 @@ from trl import GRPOConfig, GRPOTrainer
 
 from app.datasets.formats import Row, Split
 from app.engine import rows
-from app.engine.evaluation import evaluate
+from app.engine.baseline import before_training
+from app.engine.checks import HeldOutChecks
 from app.engine.health import GRPO_RULES, Monitor
 from app.engine.loading import Loaded, load
-from app.engine.measuring import refuse_useless_grader
 from app.engine.model_files import Found
 from app.engine.reporting import Run
 from app.engine.reward import Reward
@@ -26,9 +26,8 @@ def train(run: Run, split: Split, found: Found) -> None:
     assert isinstance(recipe, GrpoRecipe)
     assert grader is not None
     loaded = load(run, found)
-    before = run.measured("before") or evaluate(run, "before", loaded, split.held_out)
-    refuse_useless_grader(before)
-    watcher = Watcher(run, Monitor(GRPO_RULES))
+    before = before_training(run, loaded, split.held_out)
+    watcher = Watcher(run, Monitor(GRPO_RULES, run.spec.on_finding))
     trainer = GRPOTrainer(
         model=loaded.model,
         processing_class=loaded.tokenizer,
@@ -38,6 +37,7 @@ def train(run: Run, split: Split, found: Found) -> None:
         callbacks=[watcher],
     )
     trainer.add_callback(ShownGroups(run, trainer, recipe.num_generations))
+    trainer.add_callback(HeldOutChecks(run, trainer, watcher, loaded, split.held_out, before))
     fit(run, trainer, watcher)
     finish(run, watcher, loaded, len(split.train), split.held_out, before)
 

@@ -28,6 +28,8 @@ class Loaded:
     tokenizer: Any
     source: str
     """What the run started from, in words; for the hub with the commit."""
+    folder: Path | None = None
+    """Where its files lie; None for a model made here."""
 
     @property
     def parameters(self) -> int:
@@ -40,7 +42,7 @@ def load(run: Run, found: Found) -> Loaded:
     disable_progress_bar()
     device = _device(run)
     try:
-        tokenizer, model = _tokenizer(run, found.folder), _model(found.folder)
+        tokenizer, model = _tokenizer(run, found.folder), starting_model(found.folder)
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise CannotTrain(f"The model could not be loaded: {first_line(error)}.") from error
     if tokenizer.eos_token is None:
@@ -50,7 +52,7 @@ def load(run: Run, found: Found) -> Loaded:
             f"The tokenizer knows {len(tokenizer)} tokens and the model only "
             f"{model.get_input_embeddings().num_embeddings}; they do not belong together."
         )
-    return Loaded(model.to(device), tokenizer, found.source)
+    return Loaded(model.to(device), tokenizer, found.source, found.folder)
 
 
 def _tokenizer(run: Run, folder: Path) -> Any:
@@ -65,7 +67,7 @@ def _tokenizer(run: Run, folder: Path) -> Any:
     return tokenizer
 
 
-def _model(folder: Path) -> Any:
+def starting_model(folder: Path) -> Any:
     """Weights stay in float32: updates of a small learning rate are lost when added to bfloat16."""
     try:
         return _with_attention("sdpa", folder)

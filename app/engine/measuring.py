@@ -1,10 +1,12 @@
-"""What a model's answers are worth: marks, shares with intervals, and what became of drafts."""
+"""What a model's answers are worth: scores by every grader, shares with intervals, the fate of drafts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 from app.datasets.formats import Row
+from app.engine.phrases import abstains, defers
 from app.engine.reporting import CannotTrain, readable
 from app.engine.rows import answers, in_words
 from app.graders import bench as graders
@@ -17,11 +19,16 @@ from app.protocol import (
     Evaluation,
     Grader,
     GraderError,
+    GraderScores,
+    Outcome,
     Regex,
     RunSpec,
     SampledAnswer,
     Score,
     Share,
+    StringCheck,
+    TextSimilarity,
+    pass_threshold,
 )
 
 FULL_SCORE = 1.0
@@ -29,21 +36,36 @@ FULL_SCORE = 1.0
 LONGEST_SHOWN = 4000
 """Characters of any one text in an event."""
 
+NO_GRADER = Abstain(why="This run has no grader.")
+
 
 @dataclass(frozen=True)
 class Answer:
     text: str
     tokens: int
+    """With the end token, where it came to one."""
     is_clipped: bool
 
 
-def refuse_useless_grader(evaluation: Evaluation) -> None:
+@dataclass(frozen=True)
+class Answered:
+    """Held-out rows with a prompt, what was answered to them, and what was measured without a grader."""
+
+    rows: Sequence[Row]
+    sampled: Sequence[Answer]
+    greedy: Sequence[Answer]
+    loss: float | None = None
+    reference_tokens: float | None = None
+    seconds: float = 0.0
+
+
+def refuse_useless_grader(outcomes: Sequence[Outcome]) -> None:
     """A grader that could not score one held-out answer would not score one in training."""
-    if evaluation.sampled.n:
+    if not outcomes or any(isinstance(outcome, Score) for outcome in outcomes):
         return
-    outcome = next((answer.outcome for answer in evaluation.samples), None)
-    why = f": {outcome.why}" if isinstance(outcome, Abstain | GraderError) else ""
-    did = "failed" if evaluation.errors else "abstained"
+    first = outcomes[0]
+    why = f": {first.why}" if isinstance(first, Abstain | GraderError) else ""
+    did = "failed" if any(isinstance(outcome, GraderError) for outcome in outcomes) else "abstained"
     raise CannotTrain(f"The grader {did} on every held-out answer{why}. No answer counted as wrong.")
 
 
@@ -51,46 +73,99 @@ def measured(
     bench: Bench,
     spec: RunSpec,
     when: Literal["before", "after"],
-    rows: Sequence[Row],
-    sampled: list[Answer],
-    greedy: list[Answer],
-    seconds: float,
+    answered: Answered,
+    task: Literal["main", "guard"] = "main",
 ) -> Evaluation:
-    grader, plan = spec.grader, spec.evaluation
-    assert grader is not None
-    texts = [answer.text for answer in sampled]
-    outcomes = bench.grade(grader, answers(rows, texts))
-    greedy_outcomes = bench.grade(grader, answers(rows, [answer.text for answer in greedy]))
-    greedy_marks = "".join(mark(outcome) for outcome in greedy_outcomes)
-    marks = "".join(mark(outcome) for outcome in outcomes)
+    graded = Graded(bench, answered)
+    outcomes = graded.outcomes(spec.grader, answered.sampled)
+    least = pass_threshold(spec.grader) if spec.grader else FULL_SCORE
+    marks = marked(outcomes, least)
+    greedy_marks = marked(graded.outcomes(spec.grader, answered.greedy), least)
+    texts = [answer.text for answer in answered.sampled]
     return Evaluation(
         when=when,
+        task=task,
         sampled=share(marks),
         greedy=share(greedy_marks),
         sampled_outcomes=marks,
         greedy_outcomes=greedy_marks,
-        abstained=sum(isinstance(outcome, Abstain) for outcome in outcomes),
+        scores=graded.scores(spec),
+        abstained=sum(isinstance(outcome, Abstain) for outcome in outcomes) if spec.grader else 0,
         errors=sum(isinstance(outcome, GraderError) for outcome in outcomes),
-        mean_tokens=sum(answer.tokens for answer in sampled) / len(sampled),
-        clipped=sum(answer.is_clipped for answer in sampled) / len(sampled),
-        drafts=drafts(bench, spec.draft_grader, rows, texts, marks),
+        mean_tokens=_mean(answer.tokens for answer in answered.sampled) or 0.0,
+        sampled_tokens=[answer.tokens for answer in answered.sampled],
+        reference_tokens=answered.reference_tokens,
+        deference=_mean(defers(text) for text in texts),
+        abstention=abstention(answered.rows, texts),
+        loss=answered.loss,
+        clipped=_mean(answer.is_clipped for answer in answered.sampled) or 0.0,
+        drafts=drafts(bench, spec.draft_grader, answered.rows, texts, marks),
         samples=[
-            _sample(index, rows[index], sampled[index], outcomes[index], grader)
-            for index in range(min(plan.samples_shown, len(rows)))
+            _sample(index, answered.rows[index], answered.sampled[index], outcomes[index], spec.grader)
+            for index in range(min(spec.evaluation.samples_shown, len(answered.rows)))
         ],
-        seconds=seconds,
+        seconds=answered.seconds,
     )
 
 
-def mark(outcome: Score | Abstain | GraderError) -> str:
+class Graded:
+    """Each grader reads each answer once."""
+
+    def __init__(self, bench: Bench, answered: Answered) -> None:
+        self._bench = bench
+        self._answered = answered
+        self._known: dict[tuple[int, int], list[Outcome]] = {}
+
+    def outcomes(self, grader: Grader | None, given: Sequence[Answer]) -> list[Outcome]:
+        if grader is None:
+            return [NO_GRADER] * len(given)
+        place = (id(grader), id(given))
+        if place not in self._known:
+            texts = [answer.text for answer in given]
+            self._known[place] = self._bench.grade(grader, answers(self._answered.rows, texts))
+        return self._known[place]
+
+    def scores(self, spec: RunSpec) -> list[GraderScores]:
+        reward = [self._of(spec.grader, "reward")] if spec.grader else []
+        return [*reward, *(self._of(grader, "independent") for grader in spec.independent_graders)]
+
+    def _of(self, grader: Grader, role: Literal["reward", "independent"]) -> GraderScores:
+        sampled = self.outcomes(grader, self._answered.sampled)
+        greedy = self.outcomes(grader, self._answered.greedy)
+        return GraderScores(
+            grader=grader.name,
+            role=role,
+            pass_threshold=pass_threshold(grader),
+            sampled=values(sampled),
+            greedy=values(greedy),
+            errors=sum(isinstance(outcome, GraderError) for outcome in (*sampled, *greedy)),
+        )
+
+
+def values(outcomes: Iterable[Outcome]) -> list[float | None]:
+    return [outcome.value if isinstance(outcome, Score) else None for outcome in outcomes]
+
+
+def marked(outcomes: Iterable[Outcome], least: float = FULL_SCORE) -> str:
+    return "".join(mark(outcome, least) for outcome in outcomes)
+
+
+def mark(outcome: Outcome, least: float = FULL_SCORE) -> str:
+    """1 right, from the score `least` on; 0 wrong; - where there is no score."""
     if not isinstance(outcome, Score):
         return "-"
-    return "1" if outcome.value >= FULL_SCORE else "0"
+    return "1" if outcome.value >= least else "0"
 
 
 def share(marks: str) -> Share:
     right, n = marks.count("1"), len(marks) - marks.count("-")
     return Share(right=right, n=n, interval=wilson(right, n))
+
+
+def abstention(rows: Sequence[Row], texts: Sequence[str]) -> float | None:
+    """Of the answers to rows with a true field `unanswerable`, the share that says so."""
+    wanted = [text for row, text in zip(rows, texts, strict=True) if row.item.get("unanswerable") is True]
+    return _mean(abstains(text) for text in wanted)
 
 
 def drafts(
@@ -113,17 +188,15 @@ def drafts(
 
 def _draft_marks(bench: Bench, grader: Grader, given: Sequence[graders.Answer]) -> list[str]:
     """An answer in which the pattern finds no draft has none, which is not a wrong one."""
-    marks = [mark(outcome) for outcome in bench.grade(grader, given)]
+    marks = [mark(outcome, pass_threshold(grader)) for outcome in bench.grade(grader, given)]
     if not isinstance(grader, Regex):
         return marks
     found = bench.grade(grader.model_copy(update={"reference": None}), given)
     return [drawn if mark(has) == "1" else "-" for drawn, has in zip(marks, found, strict=True)]
 
 
-def _sample(
-    index: int, row: Row, answer: Answer, outcome: Score | Abstain | GraderError, grader: Grader
-) -> SampledAnswer:
-    reference = _reference(grader, row)
+def _sample(index: int, row: Row, answer: Answer, outcome: Outcome, grader: Grader | None) -> SampledAnswer:
+    reference = _filled(grader, row) or row.answer
     return SampledAnswer(
         item=index,
         prompt=readable(in_words(row.prompt), LONGEST_SHOWN),
@@ -133,11 +206,25 @@ def _sample(
     )
 
 
-def _reference(grader: Grader, row: Row) -> str | None:
+def reference_answer(grader: Grader | None, row: Row) -> str | None:
+    """A whole answer to compare lengths with: what the grader compares the answer with as a whole, else the
+    row's `reference`, which for a demonstration is its own answer unless it names another."""
+    if isinstance(grader, StringCheck | TextSimilarity) and (filled := _filled(grader, row)):
+        return filled
+    given = row.item.get("reference")
+    return given if isinstance(given, str) else row.answer
+
+
+def _filled(grader: Grader | None, row: Row) -> str | None:
     reference = getattr(grader, "reference", None)
     if reference is None:
-        return row.answer
+        return None
     try:
         return fill(reference, "", row.item)
     except NothingToFill:
-        return row.answer
+        return None
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return fmean(found) if found else None

@@ -13,7 +13,7 @@ LIBRARIES = ("trl", "transformers", "torch")
 
 
 class Card:
-    def __init__(self, run: Run, loaded: Loaded, trained_on: int, before: Evaluation) -> None:
+    def __init__(self, run: Run, loaded: Loaded, trained_on: int, before: Evaluation | None) -> None:
         self._run = run
         self._loaded = loaded
         self._trained_on = trained_on
@@ -58,20 +58,23 @@ class Card:
         return "\n".join(["| setting | value |", "|---|---|", *rows])
 
 
-def measured(before: Evaluation, after: Evaluation | None) -> str:
-    items = len(before.sampled_outcomes)
+def measured(before: Evaluation | None, after: Evaluation | None) -> str:
+    items = next((len(each.sampled_outcomes) for each in (before, after) if each), 0)
     lines = [
         f"Share of {items} held-out items answered right, with 95 % intervals (Wilson):",
         "",
         "| | sampled | greedy |",
         "|---|---|---|",
-        f"| before | {_share(before.sampled)} | {_share(before.greedy)} |",
+        _row("before", before),
+        _row("after", after),
     ]
-    if after:
-        lines.append(f"| after | {_share(after.sampled)} | {_share(after.greedy)} |")
-    else:
-        lines.append("| after | not measured | not measured |")
     return "\n".join(lines)
+
+
+def _row(when: str, found: Evaluation | None) -> str:
+    if found is None:
+        return f"| {when} | not measured | not measured |"
+    return f"| {when} | {_share(found.sampled)} | {_share(found.greedy)} |"
 
 
 def in_words(dataset: DatasetRef) -> str:

@@ -8,10 +8,10 @@ from trl import SFTConfig, SFTTrainer
 
 from app.datasets.formats import Row, Split
 from app.engine import rows
-from app.engine.evaluation import evaluate
+from app.engine.baseline import before_training
+from app.engine.checks import HeldOutChecks
 from app.engine.health import SFT_RULES, Monitor
 from app.engine.loading import Loaded, load
-from app.engine.measuring import refuse_useless_grader
 from app.engine.model_files import Found
 from app.engine.reporting import CannotTrain, Run
 from app.engine.stages import arguments, finish, fit
@@ -24,9 +24,8 @@ def train(run: Run, split: Split, found: Found) -> None:
     assert isinstance(recipe, SftRecipe)
     loaded = load(run, found)
     refuse_long(split.train, loaded, recipe.max_length)
-    before = run.measured("before") or evaluate(run, "before", loaded, split.held_out)
-    refuse_useless_grader(before)
-    watcher = Watcher(run, Monitor(SFT_RULES))
+    before = before_training(run, loaded, split.held_out)
+    watcher = Watcher(run, Monitor(SFT_RULES, run.spec.on_finding))
     trainer = SFTTrainer(
         model=loaded.model,
         processing_class=loaded.tokenizer,
@@ -34,6 +33,7 @@ def train(run: Run, split: Split, found: Found) -> None:
         train_dataset=_dataset(split.train),
         callbacks=[watcher],
     )
+    trainer.add_callback(HeldOutChecks(run, trainer, watcher, loaded, split.held_out, before))
     fit(run, trainer, watcher)
     finish(run, watcher, loaded, len(split.train), split.held_out, before)
 

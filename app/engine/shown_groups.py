@@ -10,6 +10,7 @@ from trl import GRPOTrainer
 
 from app.datasets.formats import Turn
 from app.engine.reporting import Run, readable
+from app.engine.reward import PARTS
 from app.engine.rows import in_words
 from app.engine.watcher import SUMMARY
 from app.protocol import SampleEvent
@@ -35,7 +36,8 @@ class ShownGroups(TrainerCallback):  # type: ignore[misc]  # the library is unty
         **_: Any,
     ) -> None:
         every = max(1, math.ceil(state.max_steps / GROUPS_A_RUN))
-        if SUMMARY not in logs and state.global_step % every in (0, 1 % every):
+        is_step = SUMMARY not in logs and "loss" in logs
+        if is_step and state.global_step % every in (0, 1 % every):
             self._show(state.global_step)
 
     def _show(self, step: int) -> None:
@@ -54,6 +56,11 @@ class ShownGroups(TrainerCallback):  # type: ignore[misc]  # the library is unty
                 ],
                 rewards=_finite(islice(rewards, self._size)),
                 advantages=_finite(islice(latest["advantages"], self._size)),
+                parts={
+                    name.removeprefix(PARTS): list(islice(column, self._size))
+                    for name, column in latest["extra"].items()
+                    if name.startswith(PARTS)
+                },
             )
         )
 

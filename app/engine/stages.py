@@ -8,8 +8,8 @@ from typing import Any
 
 from app.datasets.formats import Row
 from app.engine import checkpoints
+from app.engine.baseline import after_training
 from app.engine.checkpoints import Checkpoint
-from app.engine.evaluation import evaluate
 from app.engine.failures import is_disk_full
 from app.engine.loading import Loaded, trains_in_bf16
 from app.engine.model_card import Card
@@ -93,13 +93,18 @@ def _unless_full(run: Run, trainer: Any, save: Callable[..., None]) -> Callable[
 
 
 def finish(
-    run: Run, watcher: Watcher, loaded: Loaded, trained_on: int, held_out: Sequence[Row], before: Evaluation
+    run: Run,
+    watcher: Watcher,
+    loaded: Loaded,
+    trained_on: int,
+    held_out: Sequence[Row],
+    before: Evaluation | None,
 ) -> None:
     """The model is on disk before it is measured: whatever happens then, the training is not lost."""
-    card = Card(run, loaded, trained_on, before)
-    keep(run, loaded, card)
+    keep(run, loaded, Card(run, loaded, trained_on, before))
     try:
-        card.write(run.dir.model_dir, evaluate(run, "after", loaded, held_out))
+        before, after = after_training(run, loaded, held_out, before)
+        Card(run, loaded, trained_on, before).write(run.dir.model_dir, after)
     except Stopped:
         raise Stopped("Cancelled while measuring; the trained model is kept.") from None
     watcher.tell_if_stopped()

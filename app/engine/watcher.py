@@ -73,7 +73,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
         for finding in self._monitor.observe(state.global_step, finite(logs)):
             self._run.say(finding)
             if finding.level == "stop":
-                self._fatal = self._fatal or finding.sentence
+                self._fatal = self._fatal or finding.in_words
                 self._fatal_step = min(self._fatal_step, state.global_step)
                 control.should_training_stop = True
 

@@ -97,9 +97,12 @@ class Evaluation(Message):
     sampled_tokens: list[int] = []
     """Length of each sampled answer."""
     reference_tokens: float | None = None
-    """Mean length of the held-out demonstrations' own answers, where there are any."""
+    """Mean length of the items' reference answers, where there are any: what a grader compares whole answers
+    with, the field `reference`, or the demonstration's own answer."""
     deference: ShareOfOne | None = None
-    """Share of sampled answers that open by agreeing, thanking or apologising."""
+    """Share of sampled answers that open by agreeing, thanking, apologising or flattering."""
+    abstention: ShareOfOne | None = None
+    """Of the answers to rows with a true field `unanswerable`, the share that says so."""
     loss: float | None = None
     """Mean cross-entropy on the held-out demonstrations or texts, in nats a token."""
     agreement: Agreement | None = None
@@ -137,8 +140,10 @@ class MetricEvent(Message):
     """One logging step; names are TRL's own. A value that was not finite arrives as null.
 
     Short measurements during training carry names of ours: `held_out/score`, `held_out/right`,
-    `held_out/independent/<grader>`, `held_out/loss`, `held_out/mean_tokens`, `held_out/clipped`,
-    `held_out/deference`.
+    `held_out/independent/<grader>`, `held_out/loss`, `held_out/mean_tokens`, `held_out/length_ratio` (to the
+    references), `held_out/clipped`, `held_out/deference`, `held_out/abstention`. At step 0 they are those of
+    the evaluation before training. Parts of a GRPO reward are `rewards/<part>`, and the lengths of right and
+    wrong completions `completions/mean_length_right` and `completions/mean_length_wrong`.
     """
 
     kind: Literal["metric"] = "metric"
@@ -156,6 +161,8 @@ class SampleEvent(Message):
     completions: list[str]
     rewards: list[float | None]
     advantages: list[float | None]
+    parts: dict[str, list[float | None]] = {}
+    """Where the grader is made of parts: what each gave each completion."""
 
 
 class EvaluationEvent(Message):
@@ -177,7 +184,7 @@ class HealthEvent(Message):
 
     kind: Literal["health"] = "health"
     rule: str
-    level: Literal["warn", "stop"]
+    level: Literal["info", "warn", "stop"]
     step: int
     sentence: str
     metric: str | None = None
@@ -188,6 +195,10 @@ class HealthEvent(Message):
     """What to do, where the sentence does not say it."""
     sources: list[str] = []
     """Ids of the rulebook's evidence."""
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.sentence} {self.advice}".rstrip()
 
 
 class CheckpointEvent(Message):

@@ -17,6 +17,7 @@ class DataDir:
         self.datasets = self.root / "datasets"
         self.brought = self.root / "brought"
         self.starter_cache = self.root / "starter"
+        self.evaluations = self.root / "evaluations"
         self.models = (settings.models_dir or self.root / "models").resolve()
         self.files = (settings.datasets_dir or self.root / "files").resolve()
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from app.protocol import RunState
+from app.protocol import DatasetRef, RunState
 from app.worker.dataset_store import DatasetStore
 from app.worker.followed_run import FollowedRun
 from app.worker.model_store import ModelStore
@@ -57,11 +57,20 @@ def model_dir_of(run: FollowedRun, before: FollowedRun | None, models: ModelStor
 
 
 def dataset_file_of(run: FollowedRun, datasets: DatasetStore) -> str | None:
-    if run.spec.dataset is None or run.spec.dataset.kind == "generated":
+    return _file_of(run.spec.dataset, datasets, "The dataset")
+
+
+def guard_file_of(run: FollowedRun, datasets: DatasetStore) -> str | None:
+    guard = run.spec.evaluation.guard
+    return _file_of(guard.dataset if guard else None, datasets, "The guard task's dataset")
+
+
+def _file_of(ref: DatasetRef | None, datasets: DatasetStore, what: str) -> str | None:
+    if ref is None or ref.kind == "generated":
         return None
-    found = datasets.find(run.spec.dataset.sha256)
+    found = datasets.find(ref.sha256)
     if found is None:
-        raise CannotStart("The dataset is no longer on the worker; upload it again.")
+        raise CannotStart(f"{what} is no longer on the worker; upload it again.")
     return str(found)
 
 

@@ -20,6 +20,7 @@ from app.worker.model_store import ModelStore
 from app.worker.predecessors import (
     CannotStart,
     dataset_file_of,
+    guard_file_of,
     model_dir_of,
     predecessor_of,
     run_dir_continued,
@@ -72,6 +73,8 @@ class Slots:
             device=self._processors.device.kind,
             threads=self._processors.threads,
             starter_cache=str(self._data_dir.starter_cache),
+            evaluation_cache=str(self._data_dir.evaluations),
+            guard_file=guard_file_of(run, self._datasets),
             judge=judge_of(self._settings),
             sandbox=sandbox_of(self._settings),
             gpu=self._gpu(runs.values()),

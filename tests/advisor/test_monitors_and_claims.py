@@ -3,19 +3,23 @@
 import pytest
 
 from app.engine import health
+from app.engine.health import both, goal, grpo, sft
 from app.protocol import EvaluationPlan
 from app.web.launch_defaults import USUAL
 
 NUMBERS = {
-    name: value for name, value in vars(health).items() if name.isupper() and isinstance(value, int | float)
+    name: value
+    for module in (both, sft, grpo, goal)
+    for name, value in vars(module).items()
+    if name.isupper() and isinstance(value, int | float)
 }
 
 
 def rules_of_the_engine():
-    both = {rule.name for rule in health.BOTH_RULES}
-    for method, rules in (("sft", health.SFT_RULES), ("grpo", health.GRPO_RULES)):
+    shared = {rule.name for rule in (*health.BOTH_RULES, health.FORGETS)}
+    for method, rules in (("sft", (*health.SFT_RULES, health.FORGETS)), ("grpo", health.GRPO_RULES)):
         for rule in rules:
-            yield rule.name, ("both" if rule.name in both else method, rule.level, rule.sources)
+            yield rule.name, ("both" if rule.name in shared else method, rule.level, rule.sources)
 
 
 def test_each_monitor_is_a_rule_of_the_engine_and_each_rule_a_monitor(rulebook):

@@ -132,8 +132,13 @@ class Ended:
     def states(self) -> list[str]:
         return [state.state.value for state in self.happenings("state")]
 
+    @property
+    def steps(self) -> list:
+        """What the trainer told of its steps; checks on held-out rows tell theirs apart."""
+        return [metric for metric in self.happenings("metric") if "loss" in metric.values]
+
     def metrics(self, name: str) -> list[float | None]:
-        return [metric.values[name] for metric in self.happenings("metric")]
+        return [metric.values[name] for metric in self.happenings("metric") if name in metric.values]
 
     def evaluation(self, when: str):
         return next(e.evaluation for e in self.happenings("evaluation") if e.evaluation.when == when)

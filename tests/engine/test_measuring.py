@@ -8,7 +8,7 @@ from app.engine.reporting import CannotTrain, finite, readable
 from app.engine.reward import scores
 from app.engine.rows import demonstrations, in_words, prompts
 from app.graders.bench import Bench
-from app.protocol import Abstain, Evaluation, GraderError, Regex, Score
+from app.protocol import Abstain, GraderError, Regex, Score
 
 DRAFT = Regex(name="draft", pattern=r"Draft: (\w+)", match="first", reference="{{ item.answer }}")
 
@@ -43,28 +43,12 @@ def test_without_a_draft_grader_there_are_no_counts():
     assert drafts(Bench(), None, [row()], ["Draft: no"], "1") is None
 
 
-def measured(marks: str, abstained: int, errors: int) -> Evaluation:
-    return Evaluation(
-        when="before",
-        sampled=share(marks),
-        greedy=share(marks),
-        sampled_outcomes=marks,
-        greedy_outcomes=marks,
-        abstained=abstained,
-        errors=errors,
-        mean_tokens=1.0,
-        clipped=0.0,
-        samples=[],
-        seconds=0.1,
-    )
-
-
 def test_a_grader_that_always_abstains_is_told_apart_from_one_that_fails():
     with pytest.raises(CannotTrain, match="abstained on every held-out answer"):
-        refuse_useless_grader(measured("---", abstained=3, errors=0))
+        refuse_useless_grader([Abstain(why="not mine")] * 3)
     with pytest.raises(CannotTrain, match="failed on every held-out answer"):
-        refuse_useless_grader(measured("---", abstained=0, errors=3))
-    refuse_useless_grader(measured("--0", abstained=2, errors=0))
+        refuse_useless_grader([GraderError(why="out of order")] * 3)
+    refuse_useless_grader([Abstain(why="not mine"), Score(value=0.0)])
 
 
 def collected(outcomes) -> tuple[list[float | None], dict[str, float]]:

@@ -22,7 +22,12 @@ def sft(engines, micro_model, demonstrations):
 @pytest.fixture(scope="module")
 def grpo(engines, sft, demonstrations):
     return engines.run(
-        grpo_recipe(), sft.dir.model_dir, demonstrations, SAYS_E, draft_grader=NAMES_THE_COLOUR
+        grpo_recipe(),
+        sft.dir.model_dir,
+        demonstrations,
+        SAYS_E,
+        draft_grader=NAMES_THE_COLOUR,
+        independent_graders=[NAMES_THE_COLOUR],
     )
 
 
@@ -34,10 +39,10 @@ def test_sft_goes_the_whole_road_and_ends_with_all_its_steps(sft):
 
 
 def test_sft_reports_every_step_once_under_the_trainers_own_names(sft):
-    steps = [metric.step for metric in sft.happenings("metric")]
+    steps = [metric.step for metric in sft.steps]
     assert steps == list(range(1, sft.end.total_steps + 1))
     assert {"loss", "mean_token_accuracy", "entropy", "grad_norm", "learning_rate"} <= set(
-        sft.happenings("metric")[0].values
+        sft.steps[0].values
     )
 
 
@@ -99,7 +104,7 @@ def test_grpo_reports_reward_and_what_the_rules_watch(grpo):
         "grader/errors",
         "grader/abstained",
         "step_time",
-    } <= set(grpo.happenings("metric")[0].values)
+    } <= set(grpo.steps[0].values)
     assert all(0 <= reward <= 1 for reward in grpo.metrics("reward"))
 
 

@@ -1,13 +1,16 @@
 """Intervals and tests against published values and against each other."""
 
 from fractions import Fraction
-from math import comb
+from math import comb, sqrt
+from random import Random
+from statistics import fmean, pstdev
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest, t
 
-from app.graders.comparison import mcnemar, wilson
+from app.graders.comparison import _t_95, mcnemar, mean_score, paired, sign_test, wilson
 
 
 @pytest.mark.parametrize(
@@ -66,3 +69,68 @@ def test_ten_thousand_items_are_no_trouble():
 def test_different_items_cannot_be_compared():
     with pytest.raises(ValueError, match="different items"):
         mcnemar("11", "1")
+
+
+SCORES = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=60)
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=60))
+def test_of_right_and_wrong_the_mean_has_wilsons_own_interval(scores):
+    expected, found = wilson(scores.count(1.0), len(scores)), mean_score(scores).interval
+    assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+
+
+@given(SCORES)
+def test_the_mean_lies_in_its_interval_and_the_interval_in_what_scores_can_be(scores):
+    found = mean_score(scores)
+    assert 0 <= found.interval.low <= found.value <= found.interval.high <= 1
+    assert found.value == pytest.approx(fmean(scores), abs=1e-9)
+
+
+def test_with_many_partial_scores_the_interval_is_the_usual_one():
+    scores = [0.2, 0.4, 0.5, 0.9] * 500
+    found, reach = mean_score(scores), 1.959964 * pstdev(scores) / sqrt(len(scores))
+    assert found.interval.low == pytest.approx(0.5 - reach, abs=2e-4)
+    assert found.interval.high == pytest.approx(0.5 + reach, abs=2e-4)
+
+
+@pytest.mark.parametrize(("a", "b"), [(2, 5), (0.5, 0.5), (8, 1)])
+def test_the_interval_of_thirty_partial_scores_holds_the_truth_about_as_often_as_it_says(a, b):
+    random, trials = Random(5), 1000
+    intervals = [mean_score([random.betavariate(a, b) for _ in range(30)]).interval for _ in range(trials)]
+    held = sum(each.low <= a / (a + b) <= each.high for each in intervals)
+    assert 0.92 <= held / trials <= 0.98
+
+
+@pytest.mark.parametrize("freedom", [4, 10, 63, 199])
+def test_students_t_is_near_enough(freedom):
+    assert _t_95(freedom) == pytest.approx(t.ppf(0.975, freedom), abs=1e-2)
+
+
+def test_scores_that_a_grader_did_not_give_are_left_out_of_the_mean():
+    assert mean_score([0.5, None, 1.0]).value == 0.75
+    assert (mean_score([None]).n, mean_score([]).interval.high) == (0, 1.0)
+
+
+def test_pairs_are_won_lost_or_tied_and_the_worst_losses_come_first():
+    before = [0.0, 1.0, 0.5, 0.9, None, 0.4]
+    found = paired(before, [1.0, 0.2, 0.5, 0.8, 1.0, None])
+    assert (found.wins, found.losses, found.ties) == (1, 2, 1)
+    assert found.regressions == (1, 3)
+    assert found.change == pytest.approx((1.0 - 0.8 - 0.1) / 4)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_the_sign_test_is_the_binomial_test_of_a_fair_coin(won, lost):
+    expected = binomtest(won, won + lost).pvalue if won + lost else 1.0
+    assert sign_test(won, lost) == pytest.approx(expected)
+
+
+def test_of_right_and_wrong_the_sign_test_is_mcnemars():
+    a, b = [1.0, 1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0]
+    assert paired(a, b).p == mcnemar("11010", "00100")
+
+
+def test_evaluations_of_different_items_are_not_compared():
+    with pytest.raises(ValueError, match="different items"):
+        paired([1.0], [1.0, 0.0])
