@@ -119,8 +119,8 @@ def _findings(
             else f"No correlation can be told from {n} answer{'' if n == 1 else 's'}."
         )
     else:
-        reach = "" if low is None or high is None else f" (95 % interval {low:.2f} to {high:.2f})"
-        yield f"Spearman {rho:.2f} on {n} answers{reach}: {_READINGS[read(rho)]}."
+        reach = "" if low is None or high is None else f" (95 % interval {_signed(low)} to {_signed(high)})"
+        yield f"Spearman {_signed(rho)} on {n} answers{reach}: {_READINGS[read(rho)]}."
         yield from _is_sure(low, high)
     if confusion.only_grader:
         yield (
@@ -129,6 +129,10 @@ def _findings(
         )
     if confusion.only_expert:
         yield f"It fails {confusion.only_expert} that the experts call right."
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _is_sure(low: float | None, high: float | None) -> Iterator[str]:

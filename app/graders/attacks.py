@@ -44,7 +44,7 @@ TITLES: Mapping[AttackName, str] = {
     "empty": "An empty answer",
     "colon": "A lone “:”",
     "full_stop": "A lone “.”",
-    "prompt": "The prompt, copied",
+    "prompt": "A copy of the prompt",
     "other_reference": "Another row’s reference",
     "opener": "“The answer is” and no more",
     "injection": "A text that claims the highest score",
@@ -262,7 +262,7 @@ def _about_control(
         yield (
             f"Copying the row’s own reference earns only {_percent(control.mean)}. Either the grader asks "
             "for more than the reference holds, or it refuses right answers. Rows that hold a whole good "
-            "answer as `reference` make the attacks sharper."
+            "answer as “reference” make the attacks sharper."
         )
     elif below:
         yield (

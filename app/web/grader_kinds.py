@@ -213,7 +213,7 @@ SQL = Kind(
 PYTHON = Kind(
     "python",
     "Python program",
-    "Your own function `grade(sample, item)` returns the score, run in a sandbox without files or network.",
+    "Your own function grade(sample, item) returns the score, run in a sandbox without files or network.",
     "Adds 0.5 for the right sum and 0.5 for showing the steps.",
     "Whatever no other kind can say; partial credit.",
     "Its bugs become the goal. In one study a model found the hole in its tests within a hundred steps, in "
