@@ -258,7 +258,8 @@ SCORE_MODEL = Kind(
     "instructions.",
     "“Score 1 point for each of these five facts that the answer states.”",
     "Quality that no program can tell, with a checklist of yes-or-no points rather than one overall mark.",
-    "Judges pay for nothing: a lone “:” or an opener such as “Let’s solve this step by step” can pass. "
+    "A judge may pay for nothing at all: a lone “:” or an opener such as “Let’s solve this step by step” "
+    "can pass. "
     "Check it "
     "against experts.",
     (

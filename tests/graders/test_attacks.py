@@ -9,6 +9,9 @@ from app.protocol import (
     AttackReport,
     GraderError,
     JsonSchema,
+    Length,
+    Multi,
+    Python,
     Regex,
     Score,
     ScoreModel,
@@ -26,7 +29,9 @@ LABELS = [TriedRow(prompt=row.prompt, item={"answer": row.item["answer"]}) for r
 
 def attacked(grader, rows=LABELS) -> AttackReport:
     attempts = attack_answers(grader, rows)
-    return attack_report(grader, rows, attempts, Bench().grade(grader, [each.answer for each in attempts]))
+    with Bench() as bench:
+        outcomes = bench.grade(grader, [each.answer for each in attempts])
+    return attack_report(grader, rows, attempts, outcomes)
 
 
 def scored(grader, rows, score) -> AttackReport:
@@ -71,6 +76,29 @@ def test_a_word_that_every_answer_could_hold_is_caught():
 def test_containing_the_reference_is_gamed_by_a_list():
     contains = StringCheck(name="has it", reference="{{ item.answer }}", operation="like")
     assert paying(attacked(contains)) == {"every_label"}
+
+
+def test_length_alone_is_gamed_by_any_text_of_the_right_length():
+    report = attacked(Length(name="short", low=1, high=4), RULINGS)
+    assert report.verdict == "gameable"
+    assert {"other_reference", "opener", "colon"} <= paying(report)
+    assert "very_long" not in paying(report)
+
+
+def test_a_part_for_length_is_no_way_around_a_right_answer():
+    joined = Multi(
+        name="both",
+        graders={"right": LAST, "short": Length(name="short", high=4)},
+        calculate_output="right * (0.8 + 0.2 * short)",
+    )
+    assert attacked(joined, RULINGS).verdict == "holds"
+
+
+def test_a_program_with_a_hole_is_caught():
+    hole = Python(
+        name="own", source='def grade(sample, item):\n    return float(":" in sample["output_text"])'
+    )
+    assert {"colon", "injection"} <= paying(attacked(hole, RULINGS))
 
 
 def test_shape_alone_is_gamed_by_the_answer_to_another_question():

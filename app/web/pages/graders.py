@@ -131,7 +131,10 @@ def _form(
         form=form,
         problems=problems,
         before=before,
-        stored=[(AS_JSON, "Choose one, or write it as JSON"), *((v, label) for v, label, _ in grader_choices(session))],
+        stored=[
+            (AS_JSON, "Choose one, or write it as JSON"),
+            *((v, label) for v, label, _ in grader_choices(session)),
+        ],
         reward_runs=_reward_runs(session) if kind == "reward_model" else [],
         part_rows=range(min(MOST_PARTS, max(FEWEST_PART_ROWS, (parts[-1] if parts else -1) + 2))),
         message_rows=range(
