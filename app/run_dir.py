@@ -13,7 +13,9 @@ spent.json     engine: what all its attempts have used so far, for the limits
 log.txt        the engine's stdout and stderr
 staging/       engine: what the trainer saves, before it is published
 checkpoints/N/ engine: published, complete, with a manifest of hashes
-model/         engine
+model/ adapter/   engine: the model that was trained; the adapter alone, where one was
+bundle/           engine: the same training with nothing of this project
+tensorboard/      engine: the metrics once more
 """
 
 import fcntl
@@ -38,6 +40,7 @@ from app.protocol import (
     RunEvent,
     RunSpec,
     SandboxLimits,
+    TrackingTarget,
 )
 
 T = TypeVar("T")
@@ -48,6 +51,9 @@ INDEX_EVERY = 256
 NO_ROOM_FOR_THE_VERDICT = 74
 """Exit status of an engine that could not write how it ended, because the disk was full (EX_IOERR)."""
 
+
+TRACKING_KEY = "TUNING_FORK_TRACKING_KEY"
+"""Environment variable of an engine that sends metrics to a tracking server."""
 
 JUDGE_KEY = "TUNING_FORK_JUDGE_KEY"
 """Environment variable of an engine whose graders ask the judge: a key is written to no file."""
@@ -69,6 +75,9 @@ class Inputs(Message):
     """Where `score_model` graders ask; None: nowhere."""
     sandbox: SandboxLimits = SandboxLimits()
     """Of `python` graders."""
+    reward_models: dict[str, str] = {}
+    """Directories of the reward models that the run's graders name, by run."""
+    tracking: TrackingTarget = TrackingTarget()
     gpu: str | None = None
     """The one that this engine may use, as CUDA_VISIBLE_DEVICES names it."""
     continues_dir: str | None = None
@@ -138,6 +147,18 @@ class RunDir:
     @property
     def checkpoints_dir(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def adapter_dir(self) -> Path:
+        return self.path / "adapter"
+
+    @property
+    def bundle_dir(self) -> Path:
+        return self.path / "bundle"
+
+    @property
+    def tensorboard_dir(self) -> Path:
+        return self.path / "tensorboard"
 
     @property
     def log_file(self) -> Path:

@@ -170,7 +170,7 @@ def _problems_of_dataset(session: Session, where: str, spec: RunSpec, sha256: st
     dataset = session.scalars(select(Dataset).where(Dataset.sha256 == sha256)).first()
     if dataset is None:
         yield Problem(where=f"{where}.dataset", what="there is no uploaded dataset with this hash")
-    elif spec.recipe.kind == "sft" and not dataset.summary.demonstrations:
+    elif spec.recipe.kind == "sft" and not dataset.summary.demonstrations + dataset.summary.texts:
         yield Problem(
             where=f"{where}.dataset", what="SFT needs demonstrations and this dataset has only prompts"
         )

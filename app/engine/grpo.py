@@ -4,19 +4,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from datasets import Dataset
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOTrainer
 
 from app.datasets.formats import Row, Split
 from app.engine import rows
 from app.engine.baseline import before_training
 from app.engine.checks import HeldOutChecks
 from app.engine.health import GRPO_RULES, Monitor
-from app.engine.loading import Loaded, load
+from app.engine.loading import load
 from app.engine.model_files import Found
 from app.engine.reporting import Run
 from app.engine.reward import Reward
 from app.engine.shown_groups import ShownGroups
-from app.engine.stages import arguments, finish, fit
+from app.engine.stages import finish, fit
+from app.engine.tracking import Tracking
+from app.engine.trl_config import config
+from app.engine.tuning import adapter_config
 from app.engine.watcher import Watcher
 from app.protocol import GrpoRecipe
 
@@ -31,33 +34,17 @@ def train(run: Run, split: Split, found: Found) -> None:
     trainer = GRPOTrainer(
         model=loaded.model,
         processing_class=loaded.tokenizer,
-        args=_config(run, recipe, loaded),
+        args=config(run, loaded),
         reward_funcs=Reward(run.bench, grader, split.train).grader,
         train_dataset=_dataset(split.train, recipe.batch_size // recipe.num_generations),
-        callbacks=[watcher],
+        callbacks=[watcher, Tracking(run)],
+        peft_config=adapter_config(run.spec),
     )
+    loaded = loaded.trained(trainer.model)
     trainer.add_callback(ShownGroups(run, trainer, recipe.num_generations))
     trainer.add_callback(HeldOutChecks(run, trainer, watcher, loaded, split.held_out, before))
     fit(run, trainer, watcher)
     finish(run, watcher, loaded, len(split.train), split.held_out, before)
-
-
-def _config(run: Run, recipe: GrpoRecipe, loaded: Loaded) -> Any:
-    """Left to itself the trainer draws one batch of completions for each update."""
-    return GRPOConfig(
-        **arguments(run, recipe, loaded),
-        max_steps=recipe.steps,
-        num_generations=recipe.num_generations,
-        max_completion_length=recipe.max_completion_length,
-        temperature=recipe.temperature,
-        top_p=recipe.top_p,
-        beta=recipe.beta,
-        epsilon=recipe.epsilon,
-        epsilon_high=recipe.epsilon_high,
-        loss_type=recipe.loss_type,
-        scale_rewards=recipe.scale_rewards,
-        mask_truncated_completions=recipe.mask_truncated_completions,
-    )
 
 
 def _dataset(learned: Sequence[Row], groups: int) -> Any:

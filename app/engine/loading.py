@@ -1,7 +1,9 @@
 """Loads the model to start from and its tokenizer: weights as safetensors, and no code but the libraries'."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 from app.engine.failures import first_line
 from app.engine.model_files import Found
 from app.engine.reporting import CannotTrain, Run
+from app.engine.tuning import Weights, weights
 from app.protocol import RunState
 
 PLAIN_TEMPLATE = (
@@ -26,23 +29,31 @@ PLAIN_TEMPLATE = (
 class Loaded:
     model: Any
     tokenizer: Any
-    source: str
-    """What the run started from, in words; for the hub with the commit."""
-    folder: Path | None = None
-    """Where its files lie; None for a model made here."""
+    found: Found
+    """Where it lies, and what it is in words; for the hub with the commit."""
+    parameters: int
+    """Of the starting model, without an adapter."""
 
     @property
-    def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.model.parameters())
+    def source(self) -> str:
+        return self.found.source
+
+    @property
+    def folder(self) -> Path:
+        return self.found.folder
+
+    def trained(self, model: Any) -> "Loaded":
+        """With the model as the trainer has it: where an adapter is trained, it wraps ours."""
+        return replace(self, model=model)
 
 
-def load(run: Run, found: Found) -> Loaded:
+def load(run: Run, found: Found, kind: Any = AutoModelForCausalLM, **more: Any) -> Loaded:
     run.enter(RunState.STARTING, f"loading {found.source}")
     torch.set_num_threads(run.inputs.threads)
     disable_progress_bar()
-    device = _device(run)
+    device, held = _device(run), weights(run)
     try:
-        tokenizer, model = _tokenizer(run, found.folder), starting_model(found.folder)
+        tokenizer, model = _tokenizer(run, found.folder), starting_model(found.folder, kind, held, more)
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise CannotTrain(f"The model could not be loaded: {first_line(error)}.") from error
     if tokenizer.eos_token is None:
@@ -52,7 +63,8 @@ def load(run: Run, found: Found) -> Loaded:
             f"The tokenizer knows {len(tokenizer)} tokens and the model only "
             f"{model.get_input_embeddings().num_embeddings}; they do not belong together."
         )
-    return Loaded(model.to(device), tokenizer, found.source, found.folder)
+    placed = model if held.quantization else model.to(device)
+    return Loaded(placed, tokenizer, found, model.num_parameters())
 
 
 def _tokenizer(run: Run, folder: Path) -> Any:
@@ -67,24 +79,33 @@ def _tokenizer(run: Run, folder: Path) -> Any:
     return tokenizer
 
 
-def starting_model(folder: Path) -> Any:
-    """Weights stay in float32: updates of a small learning rate are lost when added to bfloat16."""
+def starting_model(
+    folder: Path,
+    kind: Any = AutoModelForCausalLM,
+    held: Weights = Weights(torch.float32),
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
     try:
-        return _with_attention("sdpa", folder)
+        return _with_attention("sdpa", folder, kind, held, more)
     except ValueError as error:
         if "scaled_dot_product_attention" not in str(error):
             raise
-        return _with_attention("eager", folder)
+        return _with_attention("eager", folder, kind, held, more)
 
 
-def _with_attention(kind: str, folder: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(
+def _with_attention(attention: str, folder: Path, kind: Any, held: Weights, more: Mapping[str, Any]) -> Any:
+    in_four_bits = (
+        {"quantization_config": held.quantization, "device_map": {"": 0}} if held.quantization else {}
+    )
+    return kind.from_pretrained(
         folder,
-        dtype=torch.float32,
-        attn_implementation=kind,
+        dtype=held.dtype,
+        attn_implementation=attention,
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=False,
+        **in_four_bits,
+        **more,
     )
 
 

@@ -8,20 +8,39 @@ from app.engine.reporting import CannotTrain, Run
 from app.errors import TuningForkError
 from app.graders.bench import Answer
 from app.graders.grading import item_fields
-from app.protocol import Grader, SftRecipe
+from app.protocol import Grader, RewardModelRecipe, SftRecipe
 
 
 def read(run: Run) -> Split:
-    """What this run's method can learn from, and the held-out rows that its grader can grade."""
+    """What this run's method can learn from, and the held-out rows that it can be measured on."""
     recipe, grader = run.spec.recipe, run.spec.grader
-    assert grader is not None
     split = _loaded(run)
-    held_out = gradable(split.held_out, grader)
-    if not held_out:
+    if isinstance(recipe, RewardModelRecipe):
+        return _pairs(split)
+    if isinstance(recipe, SftRecipe) and any(row.is_text for row in split.train):
+        return Split(_texts(split.train), _texts(split.held_out))
+    held_out = gradable(split.held_out, grader) if grader else split.held_out
+    if grader and not held_out:
         raise CannotTrain(_nothing_to_grade("held-out", grader))
     if isinstance(recipe, SftRecipe):
         return Split(demonstrations(split.train, recipe.max_demonstrations), held_out)
+    assert grader is not None
     return Split(prompts(split.train, grader), held_out)
+
+
+def _pairs(split: Split) -> Split:
+    """All pairs of one prompt fall together, so no held-out pair is about a prompt that was trained on."""
+    train, held_out = ([row for row in rows if row.is_pair] for rows in (split.train, split.held_out))
+    if not train or not held_out:
+        raise CannotTrain(
+            "A reward model learns from preference pairs, and this dataset has none for it: rows need a "
+            "prompt, a `chosen` and a `rejected` answer. Use SFT or GRPO on this dataset."
+        )
+    return Split(train, held_out)
+
+
+def _texts(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.is_text]
 
 
 def _loaded(run: Run) -> Split:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from datasets import Dataset
-from trl import SFTConfig, SFTTrainer
+from trl import SFTTrainer
 
 from app.datasets.formats import Row, Split
 from app.engine import rows
@@ -14,7 +14,10 @@ from app.engine.health import SFT_RULES, Monitor
 from app.engine.loading import Loaded, load
 from app.engine.model_files import Found
 from app.engine.reporting import CannotTrain, Run
-from app.engine.stages import arguments, finish, fit
+from app.engine.stages import finish, fit
+from app.engine.tracking import Tracking
+from app.engine.trl_config import config
+from app.engine.tuning import adapter_config
 from app.engine.watcher import Watcher
 from app.protocol import SftRecipe
 
@@ -29,48 +32,48 @@ def train(run: Run, split: Split, found: Found) -> None:
     trainer = SFTTrainer(
         model=loaded.model,
         processing_class=loaded.tokenizer,
-        args=_config(run, recipe, loaded),
-        train_dataset=_dataset(split.train),
-        callbacks=[watcher],
+        args=config(run, loaded, learns_texts=split.train[0].is_text),
+        train_dataset=Dataset.from_list([learned(row) for row in split.train]),
+        callbacks=[watcher, Tracking(run)],
+        peft_config=adapter_config(run.spec),
     )
+    loaded = loaded.trained(trainer.model)
     trainer.add_callback(HeldOutChecks(run, trainer, watcher, loaded, split.held_out, before))
     fit(run, trainer, watcher)
     finish(run, watcher, loaded, len(split.train), split.held_out, before)
 
 
-def _config(run: Run, recipe: SftRecipe, loaded: Loaded) -> Any:
-    return SFTConfig(
-        **arguments(run, recipe, loaded),
-        num_train_epochs=recipe.epochs,
-        max_length=recipe.max_length,
-        completion_only_loss=True,
-        packing=recipe.packing,
-    )
-
-
-def _dataset(learned: Sequence[Row]) -> Any:
-    return Dataset.from_list(
-        [
-            {
-                "prompt": rows.conversation(row.prompt),
-                "completion": rows.conversation(row.messages[len(row.prompt) :]),
-            }
-            for row in learned
-        ]
-    )
+def learned(row: Row) -> dict[str, Any]:
+    """A row as TRL takes it: a prompt with its completion, or a whole text."""
+    if row.is_text:
+        return {"text": row.text}
+    return {
+        "prompt": rows.conversation(row.prompt),
+        "completion": rows.conversation(row.messages[len(row.prompt) :]),
+    }
 
 
 def refuse_long(learned: Sequence[Row], loaded: Loaded, max_length: int) -> None:
     """A row that is cut teaches to stop in mid-sentence, so none is."""
-    lengths = [
-        len(tokens)
-        for tokens in loaded.tokenizer.apply_chat_template(
-            [rows.conversation(row.messages) for row in learned], tokenize=True, return_dict=True
-        )["input_ids"]
-    ]
+    lengths = [*_lengths_of_demonstrations(learned, loaded), *_lengths_of_texts(learned, loaded)]
     too_long = sum(length > max_length for length in lengths)
     if too_long:
+        what = "texts" if learned[0].is_text else "demonstrations"
         raise CannotTrain(
-            f"{too_long} of {len(lengths)} demonstrations are longer than max_length ({max_length} tokens); "
+            f"{too_long} of {len(lengths)} {what} are longer than max_length ({max_length} tokens); "
             f"the longest has {max(lengths)}. Raise max_length or shorten them."
         )
+
+
+def _lengths_of_demonstrations(learned: Sequence[Row], loaded: Loaded) -> list[int]:
+    asked = [rows.conversation(row.messages) for row in learned if not row.is_text]
+    if not asked:
+        return []
+    told = loaded.tokenizer.apply_chat_template(asked, tokenize=True, return_dict=True)
+    return [len(tokens) for tokens in told["input_ids"]]
+
+
+def _lengths_of_texts(learned: Sequence[Row], loaded: Loaded) -> list[int]:
+    """With the end token that the trainer adds."""
+    texts = [row.text for row in learned if row.is_text]
+    return [len(tokens) + 1 for tokens in loaded.tokenizer(texts)["input_ids"]] if texts else []

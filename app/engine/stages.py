@@ -7,44 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from app.datasets.formats import Row
-from app.engine import checkpoints
+from app.engine import checkpoints, tuning
 from app.engine.baseline import after_training
 from app.engine.checkpoints import Checkpoint
 from app.engine.failures import is_disk_full
-from app.engine.loading import Loaded, trains_in_bf16
+from app.engine.loading import Loaded
 from app.engine.model_card import Card
 from app.engine.reporting import Run, Stopped
 from app.engine.watcher import Watcher
-from app.protocol import Evaluation, GrpoRecipe, ResumeEvent, SftRecipe
+from app.protocol import Evaluation, ResumeEvent
 from app.run_dir import RunDir
-
-RECOMPUTES_FROM = 300_000_000
-"""Parameters. Below, activations fit and recomputing them would only cost time."""
-
-
-def arguments(run: Run, recipe: SftRecipe | GrpoRecipe, loaded: Loaded) -> dict[str, Any]:
-    """The trainer settings that do not depend on the method."""
-    on_cuda = run.inputs.device == "cuda"
-    return {
-        "output_dir": str(run.dir.trainer_dir),
-        "per_device_train_batch_size": recipe.micro_batch_size,
-        "gradient_accumulation_steps": recipe.batch_size // recipe.micro_batch_size,
-        "learning_rate": recipe.learning_rate,
-        "lr_scheduler_type": recipe.lr_scheduler,
-        "warmup_steps": min(recipe.warmup_ratio, 0.999999),  # below 1 it is a share of the steps
-        "max_grad_norm": recipe.max_grad_norm,
-        "seed": run.spec.seed,
-        "use_cpu": not on_cuda,
-        "bf16": trains_in_bf16(run),
-        "activation_checkpointing": on_cuda and loaded.parameters >= RECOMPUTES_FROM,
-        "dataloader_pin_memory": on_cuda,
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "save_strategy": "no",
-        "save_total_limit": None,  # which are kept is decided after they are published
-    }
 
 
 def fit(run: Run, trainer: Any, watcher: Watcher) -> None:
@@ -114,7 +86,7 @@ def finish(
 def keep(run: Run, loaded: Loaded, card: Card) -> None:
     making = run.dir.path / ".model.new"
     shutil.rmtree(making, ignore_errors=True)
-    loaded.model.save_pretrained(making)
+    tuning.save(loaded.model, loaded.found.folder, making, run.dir.adapter_dir)
     loaded.tokenizer.save_pretrained(making)
     card.write(making, None)
     for file in making.iterdir():

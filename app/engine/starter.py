@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from app.datasets.generated.corpus import corpus
 from app.engine.evaluation import measure
 from app.engine.health import SFT_RULES, Monitor
 from app.engine.loading import Loaded
+from app.engine.model_files import Found
 from app.engine.reporting import Run
 from app.engine.stages import fit
 from app.engine.watcher import Watcher
@@ -53,7 +55,7 @@ def train(run: Run) -> None:
     torch.set_num_threads(run.inputs.threads)
     torch.manual_seed(SEED)
     model = Qwen3ForCausalLM(_architecture(tokenizer)).to(run.inputs.device)
-    loaded = Loaded(model, tokenizer, "random weights")
+    loaded = Loaded(model, tokenizer, Found(Path(), "random weights"), model.num_parameters())
     watcher = Watcher(run, Monitor(SFT_RULES))
     trainer = SFTTrainer(
         model=model,

@@ -141,6 +141,7 @@ from app.protocol.worker import (
     Artifact,
     Device,
     GradeRequest,
+    TrackingTarget,
     WorkerHealth,
 )
 
@@ -258,6 +259,7 @@ __all__ = [
     "StringCheck",
     "Template",
     "TextSimilarity",
+    "TrackingTarget",
     "Trial",
     "TrialOrder",
     "TrialReport",

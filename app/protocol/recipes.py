@@ -10,6 +10,10 @@ from app.protocol.words import Message, ShareOfOne
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
+LayerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,80}$")]
+HEADS = ("lm_head", "embed_out", "score")
+
+
 class FullTuning(Message):
     """All weights are trained."""
 
@@ -23,8 +27,16 @@ class AdapterTuning(Message):
     rank: Annotated[int, Field(ge=1, le=1024)] = 16
     alpha: Annotated[int, Field(ge=1, le=4096)] = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    target_modules: Annotated[list[str], Field(max_length=40)] = []
+    target_modules: Annotated[list[LayerName], Field(max_length=40)] = []
     """Names of the layers that get an adapter; empty means all linear ones but the head."""
+
+    @model_validator(mode="after")
+    def _leaves_the_head_alone(self) -> "AdapterTuning":
+        if any(name.split(".")[-1] in HEADS for name in self.target_modules):
+            raise ValueError(
+                "an adapter on the output head is not supported by the trainers; leave lm_head out"
+            )
+        return self
 
 
 Tuning = FullTuning | AdapterTuning

@@ -29,6 +29,13 @@ class Device(Message):
     memory_bytes: int
 
 
+class TrackingTarget(Message):
+    """Where an engine sends metrics beside the run's own files; the key is kept apart."""
+
+    to: list[Literal["mlflow", "wandb", "trackio"]] = []
+    url: str = ""
+
+
 class WorkerHealth(Message):
     versions: Mapping[str, str]
     device: Device

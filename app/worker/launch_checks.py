@@ -55,8 +55,11 @@ def _dataset_problems(spec: RunSpec, datasets: DatasetStore) -> Iterator[Problem
     if summary is None:
         yield Problem(where="dataset.sha256", what="this dataset is not on the worker; upload it first")
         return
-    if spec.recipe.kind == "sft" and not summary.demonstrations:
+    if spec.recipe.kind == "sft" and not summary.demonstrations + summary.texts:
         what = "SFT needs demonstrations and this dataset has none; end its rows with an answer, or use GRPO"
+        yield Problem(where="dataset", what=what)
+    if spec.recipe.kind == "reward_model" and summary.kind is not DatasetKind.PREFERENCES:
+        what = "a reward model learns from preference pairs; give a dataset with chosen and rejected answers"
         yield Problem(where="dataset", what=what)
     yield from _missing_fields(spec, summary)
 

@@ -6,8 +6,6 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-MODEL_ZIP = "model.zip"
-
 CHUNK_BYTES = 1 << 20
 
 File = tuple[str, Path]

@@ -10,7 +10,7 @@ from app.errors import NotFound
 from app.http_json import StrictRoute
 from app.protocol import Artifact, EventPage, Prioritize, Resume, RunId, RunSpec, RunStatus
 from app.run_dir import RunDir
-from app.worker.model_zip import MODEL_ZIP, files_under, zipped
+from app.worker.model_zip import File, files_under, zipped
 from app.worker.parts import RunDirDep, SupervisorDep
 
 router = APIRouter(prefix="/runs", route_class=StrictRoute)
@@ -77,19 +77,20 @@ def delete_run(run_id: RunId, supervisor: SupervisorDep) -> None:
 
 @router.get("/{run_id}/artifacts")
 def list_artifacts(run_dir: RunDirDep) -> list[Artifact]:
-    found = [Artifact(name=name, bytes=path.stat().st_size) for name, path in _artifacts(run_dir).items()]
-    if in_model := files_under(run_dir.model_dir):
-        found.insert(0, Artifact(name=MODEL_ZIP, bytes=sum(path.stat().st_size for _, path in in_model)))
-    return found
+    folders = [
+        Artifact(name=f"{folder}.zip", bytes=sum(path.stat().st_size for _, path in files))
+        for folder, files in _folders(run_dir).items()
+    ]
+    files = [Artifact(name=name, bytes=path.stat().st_size) for name, path in _artifacts(run_dir).items()]
+    return folders + files
 
 
 @router.get("/{run_id}/artifacts/{name}", response_model=None)
 def send_artifact(name: str, run_dir: RunDirDep) -> Response:
-    if name == MODEL_ZIP and (in_model := files_under(run_dir.model_dir)):
-        headers = {**AS_DOWNLOAD, "Content-Disposition": f'attachment; filename="{MODEL_ZIP}"'}
-        return StreamingResponse(
-            zipped(in_model, under="model"), media_type="application/zip", headers=headers
-        )
+    folder = name.removesuffix(".zip")
+    if name.endswith(".zip") and (files := _folders(run_dir).get(folder)):
+        headers = {**AS_DOWNLOAD, "Content-Disposition": f'attachment; filename="{folder}.zip"'}
+        return StreamingResponse(zipped(files, under=folder), media_type="application/zip", headers=headers)
     path = _artifacts(run_dir).get(name)
     if path is None:
         raise NotFound("This run has no such file; GET the list of its artifacts for the names.")
@@ -99,6 +100,12 @@ def send_artifact(name: str, run_dir: RunDirDep) -> Response:
 @router.get("/{run_id}/log", response_class=PlainTextResponse)
 def show_log(run_dir: RunDirDep, tail: LineCount = 200) -> str:
     return run_dir.log_tail(tail, MOST_LOG_BYTES)
+
+
+def _folders(run_dir: RunDir) -> dict[str, list[File]]:
+    """What is taken away whole, as a zip of its name: those that the run has."""
+    made = (run_dir.model_dir, run_dir.adapter_dir, run_dir.bundle_dir, run_dir.tensorboard_dir)
+    return {folder.name: files for folder in made if (files := files_under(folder))}
 
 
 def _artifacts(run_dir: RunDir) -> dict[str, Path]:

@@ -23,8 +23,10 @@ from app.worker.predecessors import (
     guard_file_of,
     model_dir_of,
     predecessor_of,
+    reward_models_of,
     run_dir_continued,
 )
+from app.worker.tracking import tracking_of
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +62,16 @@ class Slots:
 
     def fill(self, run: FollowedRun, runs: Mapping[UUID, FollowedRun]) -> None:
         """Starts it if its turn has come. Raises Blocked or CannotStart."""
-        before = predecessor_of(run, runs)
+        before, graded_by = predecessor_of(run, runs), reward_models_of(run, runs)
         if self._has_room(run, runs.values()):
-            self._launch(run, self._inputs(run, before, runs))
+            self._launch(run, self._inputs(run, before, graded_by, runs))
 
     def _inputs(
-        self, run: FollowedRun, before: FollowedRun | None, runs: Mapping[UUID, FollowedRun]
+        self,
+        run: FollowedRun,
+        before: FollowedRun | None,
+        graded_by: dict[str, str],
+        runs: Mapping[UUID, FollowedRun],
     ) -> Inputs:
         return Inputs(
             model_dir=model_dir_of(run, before, self._models),
@@ -77,6 +83,8 @@ class Slots:
             guard_file=guard_file_of(run, self._datasets),
             judge=judge_of(self._settings),
             sandbox=sandbox_of(self._settings),
+            reward_models=graded_by,
+            tracking=tracking_of(self._settings),
             gpu=self._gpu(runs.values()),
             continues_dir=run_dir_continued(run, runs),
             attempt=run.attempt,
@@ -121,6 +129,7 @@ class Slots:
         """One that waits has read that the hub is off limits, so runs that need the hub start cold."""
         online = run.spec.model.kind == "hub" and self._settings.allow_hub
         key = judge_key_for(run.spec, self._settings)
-        given = environment(inputs.threads, inputs.device, online, key)
+        tracking_key = self._settings.tracking_key.get_secret_value() if inputs.tracking.to else ""
+        given = environment(inputs.threads, inputs.device, online, key, tracking_key)
         warm = None if online else self._warm.take(run.dir, lock, given)
         return warm or launch(run.dir, self._settings.engine_module, lock, given)

@@ -30,7 +30,7 @@ from app.worker.launch_checks import refuse_unrunnable
 from app.worker.launchers.local import Engine
 from app.worker.losses import Ending, pause_seconds, why_not_again
 from app.worker.model_store import ModelStore
-from app.worker.predecessors import Blocked, CannotStart
+from app.worker.predecessors import Blocked, CannotStart, reward_model_runs
 from app.worker.slots import Slots
 from app.worker.starter_run import STARTER_SPEC, needs_starter, starter_attempts, starter_id
 
@@ -448,6 +448,8 @@ class Supervisor:
                 raise Conflict(f"The run “{other.spec.name}” starts from this one; cancel it first.")
             if other.spec.continues == run.id and not (other.is_over or other.saved):
                 raise Conflict(f"The run “{other.spec.name}” goes on from this one; cancel it first.")
+            if not other.is_over and run.id in reward_model_runs(other.spec):
+                raise Conflict(f"The run “{other.spec.name}” is graded by this one's model; cancel it first.")
         if run.engine and not self._is_gone_when_killed(run, run.engine):
             raise Conflict("This run's process is still shutting down; try again in a few seconds.")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 import app
-from app.run_dir import JUDGE_KEY, RunDir
+from app.run_dir import JUDGE_KEY, TRACKING_KEY, RunDir
 from app.worker.losses import Ending, ending, memory_kills
 
 PASSED_ON = (
@@ -98,12 +98,15 @@ def launch(run_dir: RunDir, module: str, lock: int, environment: dict[str, str])
     return Engine(run_dir, process)
 
 
-def environment(threads: int, device: str, online: bool, judge_key: str = "") -> dict[str, str]:
+def environment(
+    threads: int, device: str, online: bool, judge_key: str = "", tracking_key: str = ""
+) -> dict[str, str]:
     """`judge_key` is given only where the run's graders ask the judge."""
     given = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     hidden = {} if device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
     offline = {} if online else {"HF_HUB_OFFLINE": "1"}
     key = {JUDGE_KEY: judge_key} if judge_key else {}
+    key |= {TRACKING_KEY: tracking_key} if tracking_key else {}
     code = str(Path(app.__file__).parent.parent)
     return {
         **given,
