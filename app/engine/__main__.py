@@ -90,6 +90,10 @@ def train(run: Run) -> None:
         from app.engine import sft
 
         sft.train(run, split, found)
+    elif run.spec.recipe.kind == "reward_model":
+        from app.engine import reward_model
+
+        reward_model.train(run, split, found)
     else:
         from app.engine import grpo
 

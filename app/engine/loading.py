@@ -25,6 +25,9 @@ PLAIN_TEMPLATE = (
 """For a base model that has no chat template of its own. It is saved with the trained model."""
 
 
+IN_FULL = Weights(torch.float32)
+
+
 @dataclass(frozen=True)
 class Loaded:
     model: Any
@@ -82,7 +85,7 @@ def _tokenizer(run: Run, folder: Path) -> Any:
 def starting_model(
     folder: Path,
     kind: Any = AutoModelForCausalLM,
-    held: Weights = Weights(torch.float32),
+    held: Weights = IN_FULL,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     try:

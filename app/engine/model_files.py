@@ -29,7 +29,19 @@ class Found:
 def find(run: Run) -> Found:
     found = _found(run)
     refuse_foreign_code(found.folder)
+    if run.spec.recipe.kind != "reward_model":
+        _refuse_classifier(found.folder)
     return found
+
+
+def _refuse_classifier(folder: Path) -> None:
+    """Its head gives one number; a language model's would be left at random."""
+    made_for = _parsed(folder / "config.json").get("architectures") or []
+    if any(str(name).endswith("ForSequenceClassification") for name in made_for):
+        raise CannotTrain(
+            "This is a reward model, which writes no text; start from a language model and name this one "
+            "in a reward_model grader."
+        )
 
 
 def refuse_foreign_code(folder: Path) -> None:

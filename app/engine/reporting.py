@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from app.engine.failures import is_disk_full
 from app.engine.limits import Clock
+from app.engine.reward_models import RewardModels
 from app.graders.bench import Bench, Resources
 from app.logs import redacted
 from app.protocol import (
@@ -180,7 +181,12 @@ class Run:
 
 
 def _resources(inputs: Inputs) -> Resources:
-    return Resources(judge=inputs.judge, judge_key=os.environ.pop(JUDGE_KEY, ""), sandbox=inputs.sandbox)
+    return Resources(
+        judge=inputs.judge,
+        judge_key=os.environ.pop(JUDGE_KEY, ""),
+        sandbox=inputs.sandbox,
+        reward_models=RewardModels(inputs.reward_models, inputs.device),
+    )
 
 
 def is_last(happening: Happening) -> bool:
