@@ -129,7 +129,7 @@ class Bench:
     def _by_python(self, grader: Python, answers: Sequence[Answer]) -> list[Outcome]:
         from app.graders.helpers import Lender
         from app.graders.python import grade_python
-        from app.graders.sandbox.cage import Cage
+        from app.graders.sandbox.cage import Cage, watchdog_seconds
         from app.graders.sandbox.monty import Little
 
         limits = self._resources.sandbox
@@ -139,7 +139,13 @@ class Bench:
             sandbox = self._tool("cage", lambda: Cage(limits))
         candidates: Cage = self._tool("candidates", lambda: Cage(limits))
         sums = self._sums()
-        return grade_python(grader, answers, sandbox, lambda count: Lender(sums, candidates, count))
+        return grade_python(
+            grader,
+            answers,
+            sandbox,
+            watchdog_seconds(limits),
+            lambda count: Lender(sums, candidates, count),
+        )
 
     def _sums(self) -> Any:
         from app.graders.sandbox.sums import Sums

@@ -11,7 +11,6 @@ from app.errors import TuningForkError
 from app.graders.answer import Answer
 from app.graders.helpers import Lender
 from app.graders.outcomes import judged
-from app.graders.sandbox.cage import WATCHDOG_SECONDS
 from app.graders.sandbox.session import Failed, Lost, Sandbox, Session
 from app.protocol import GraderError, Outcome, Python
 from app.strict_json import strict_loads
@@ -24,22 +23,26 @@ LONGEST_TEXT = 64_000
 
 
 def grade_python(
-    grader: Python, answers: Sequence[Answer], sandbox: Sandbox, lend: Callable[[int], Lender]
+    grader: Python, answers: Sequence[Answer], sandbox: Sandbox, seconds: float, lend: Callable[[int], Lender]
 ) -> list[Outcome]:
+    """`seconds` of wall time for each batch, helpers apart."""
     outcomes: list[Outcome] = []
     for start in range(0, len(answers), BATCH):
         batch = answers[start : start + BATCH]
-        outcomes += _Batch(grader, batch, sandbox, lend(len(batch))).grade()
+        outcomes += _Batch(grader, batch, sandbox, seconds, lend(len(batch))).grade()
     return outcomes
 
 
 class _Batch:
     """An answer that the code does not survive is an error; the others are graded by a fresh process."""
 
-    def __init__(self, grader: Python, answers: Sequence[Answer], sandbox: Sandbox, lender: Lender) -> None:
+    def __init__(
+        self, grader: Python, answers: Sequence[Answer], sandbox: Sandbox, seconds: float, lender: Lender
+    ) -> None:
         self._grader = grader
         self._answers = answers
         self._sandbox = sandbox
+        self._seconds = seconds
         self._lender = lender
         self._outcomes: dict[int, Outcome] = {}
         self._started = time.monotonic()
@@ -76,7 +79,7 @@ class _Batch:
 
     def _is_late(self) -> bool:
         """What helpers take is bounded by itself and not the code's."""
-        return time.monotonic() - self._started - self._lender.seconds > WATCHDOG_SECONDS
+        return time.monotonic() - self._started - self._lender.seconds > self._seconds
 
     def _give_up(self, todo: list[int], why: str) -> None:
         while todo:

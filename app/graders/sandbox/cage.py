@@ -23,7 +23,9 @@ ENVIRONMENT = {"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
 """All that the cage ever sees of one."""
 
 SECONDS_PER_CALL = 0.01
-WATCHDOG_SECONDS = 5.0
+HELPERS_SECONDS = 4.0
+"""For each call, on the last clock of all, which cannot stop while a helper works."""
+
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 
@@ -34,6 +36,11 @@ WORDS: dict[int, str] = {
     signal.SIGSEGV: "it crashed the interpreter",
     signal.SIGSYS: "it asked the system for what nobody may have here",
 }
+
+
+def watchdog_seconds(limits: SandboxLimits) -> float:
+    """Wall time of a batch: five seconds where it has one of CPU time."""
+    return 1 + 4 * limits.seconds
 
 
 class Cage:
@@ -51,7 +58,7 @@ class Cage:
     def open(self, source: str, calls: int, helpers: Helpers) -> Iterator["Inmate"]:
         with self._lock:
             control, ours = self._fork(calls)
-            inmate = Inmate(Channel(ours), control, helpers)
+            inmate = Inmate(Channel(ours), control, helpers, watchdog_seconds(self._limits))
             try:
                 inmate.load(source)
                 yield inmate
@@ -64,7 +71,7 @@ class Cage:
 
     def _fork(self, calls: int) -> tuple[socket.socket, socket.socket]:
         cpu = self._limits.seconds + SECONDS_PER_CALL * calls
-        wall = WATCHDOG_SECONDS + cpu
+        wall = watchdog_seconds(self._limits) + HELPERS_SECONDS * calls
         asked = json.dumps({"memory": self._limits.memory_bytes, "cpu": cpu, "wall": wall}).encode()
         ours, theirs = socket.socketpair()
         with theirs:
@@ -120,12 +127,13 @@ class Cage:
 class Inmate:
     """A batch in the cage. Nothing it says counts but a number for the question that was asked last."""
 
-    def __init__(self, channel: Channel, control: socket.socket, helpers: Helpers) -> None:
+    def __init__(self, channel: Channel, control: socket.socket, helpers: Helpers, seconds: float) -> None:
         self._channel = channel
         self._control = control
         self._helpers = helpers
         self._status: int | None = None
-        self._deadline = time.monotonic() + WATCHDOG_SECONDS
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
 
     def load(self, source: str) -> None:
         self._ask({"source": source, "helpers": list(self._helpers)})
@@ -153,7 +161,7 @@ class Inmate:
                 self._lend(answer)
                 answer = self._channel.receive(self._deadline)
         except Hushed:
-            raise Lost(f"it did not answer within {WATCHDOG_SECONDS:g} seconds") from None
+            raise Lost(f"it did not answer within {self._seconds:g} seconds") from None
         except Closed:
             raise Lost(self._how_it_ended()) from None
         except Garbled:

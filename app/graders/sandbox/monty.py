@@ -14,7 +14,7 @@ from typing import Any
 from pydantic_monty import CollectString, Monty, MontyCrashedError, MontyError, MontyRuntimeError
 from pydantic_monty._binary import find_monty_binary
 
-from app.graders.sandbox.cage import SECONDS_PER_CALL, SERVER, WATCHDOG_SECONDS
+from app.graders.sandbox.cage import SECONDS_PER_CALL, SERVER, watchdog_seconds
 from app.graders.sandbox.session import Failed, HelperFailed, Helpers, Lost
 from app.protocol import SandboxLimits
 
@@ -76,7 +76,7 @@ class Little:
                 self._folder = tempfile.TemporaryDirectory(prefix="tuning-fork-monty-")
                 pool = Monty(
                     max_processes=PROCESSES,
-                    request_timeout=WATCHDOG_SECONDS,
+                    request_timeout=watchdog_seconds(self._limits),
                     binary_path=locked(Path(self._folder.name)) if sys.platform == "linux" else None,
                 )
                 pool.__enter__()

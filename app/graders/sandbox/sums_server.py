@@ -14,6 +14,7 @@ from math_verify import parse, verify
 
 MEMORY = 2_000_000_000
 LONGEST_LITERAL = 10_000
+LONGEST_FORMULA = 1000
 
 
 def answer(asked: dict[str, str]) -> dict[str, Any]:
@@ -26,9 +27,10 @@ def answer(asked: dict[str, str]) -> dict[str, Any]:
 
 
 def _read(text: str) -> list[Any]:
-    """LaTeX without dollar signs is read as such where there is nothing else to read."""
+    """A formula without dollar signs is read as one, which a text of words alone is not."""
     found = parse(text, parsing_timeout=None)
-    if "\\" in text and len(text) < 1000 and "$" not in text and "\\boxed" not in text:
+    is_bare = len(text) < LONGEST_FORMULA and "$" not in text and "\\boxed" not in text
+    if is_bare and ("\\" in text or (not found and any(sign in text for sign in "+-*/^=0123456789"))):
         found = parse(f"${text}$", parsing_timeout=None) or found
     return list(found)
 
