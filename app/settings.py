@@ -209,6 +209,20 @@ class WorkerSettings(BaseSettings):
     playground_minutes: float = Field(
         10, gt=0, description="The playground's models leave the memory after so long without a question."
     )
+    playgrounds: int = Field(
+        1, ge=1, le=16, description="Runs whose models are kept loaded for the playground at the same time."
+    )
+    preflights: int = Field(
+        1, ge=1, le=16, description="Checks before a launch that are carried out at the same time."
+    )
+    preflight_seconds: float = Field(
+        600, gt=0, description="Time that the checks before one launch may take, the smoke step included."
+    )
+    preflight_memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="Memory of the smoke step on a CPU; 0: what the machine has free.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level of the log lines."
     )

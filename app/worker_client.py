@@ -14,9 +14,14 @@ from app.protocol import (
     DatasetRef,
     DatasetSummary,
     EventPage,
+    FirstBatchRequest,
+    FirstBatchState,
     GradeRequest,
     ModelSummary,
     Outcome,
+    PlaygroundQuestion,
+    Preflight,
+    PreflightRequest,
     RunSpec,
     RunStatus,
     Trial,
@@ -29,6 +34,8 @@ T = TypeVar("T")
 QUICK = httpx.Timeout(10, connect=3)
 AT_ONCE = httpx.Timeout(4, connect=2)
 """For somebody who waits for a page: it shows what is known rather than nothing."""
+PLAY = httpx.Timeout(30, connect=3)
+"""The worker says every two seconds that it still waits for the models."""
 UPLOAD = httpx.Timeout(120, connect=3)
 """The worker answers an upload only after it has read and judged every row."""
 
@@ -98,13 +105,7 @@ class WorkerClient:
 
     def artifact(self, run_id: UUID, name: str) -> Iterator[bytes]:
         """The file in parts; `name` must come from `artifacts`. Refusals are raised before the first part."""
-        with reaching_the_worker():
-            asked = self._http.build_request("GET", f"/runs/{run_id}/artifacts/{name}")
-            answer = self._http.send(asked, stream=True)
-            if answer.is_error:
-                answer.read()
-        _refuse_errors(answer)
-        return _parts(answer)
+        return self._stream("GET", f"/runs/{run_id}/artifacts/{name}")
 
     def log(self, run_id: UUID, tail: int = 200) -> str:
         return self._ask("GET", f"/runs/{run_id}/log", params={"tail": tail}).text
@@ -132,6 +133,29 @@ class WorkerClient:
     def models(self) -> list[ModelSummary]:
         return _read(MODELS, self._ask("GET", "/models"))
 
+    def play(self, run_id: UUID, question: PlaygroundQuestion) -> Iterator[bytes]:
+        """JSON lines of `PlaygroundLine`, in parts as they come; closing it early stops the answers."""
+        body = question.model_dump_json().encode()
+        return self._stream("POST", f"/runs/{run_id}/playground", content=body, headers=JSON, timeout=PLAY)
+
+    def put_preflight(self, preflight_id: UUID, request: PreflightRequest) -> Preflight:
+        body = request.model_dump_json(by_alias=True).encode()
+        answer = self._ask("PUT", f"/preflights/{preflight_id}", content=body, headers=JSON)
+        return _read(TypeAdapter(Preflight), answer)
+
+    def preflight(self, preflight_id: UUID) -> Preflight:
+        return _read(TypeAdapter(Preflight), self._ask("GET", f"/preflights/{preflight_id}"))
+
+    def cancel_preflight(self, preflight_id: UUID) -> None:
+        self._ask("DELETE", f"/preflights/{preflight_id}")
+
+    def first_batch(self, spec: RunSpec) -> FirstBatchState:
+        """To be asked again while it is `running`."""
+        body = FirstBatchRequest(spec=spec).model_dump_json(by_alias=True).encode()
+        return _read(
+            TypeAdapter(FirstBatchState), self._ask("POST", "/first-batches", content=body, headers=JSON)
+        )
+
     def grade(self, request: GradeRequest) -> Outcome:
         body = request.model_dump_json(by_alias=True).encode()
         return _read(OUTCOME, self._ask("POST", "/grade", content=body, headers=JSON))
@@ -148,6 +172,15 @@ class WorkerClient:
             answer = self._http.request(method, path, **more)
         _refuse_errors(answer)
         return answer
+
+    def _stream(self, method: str, path: str, **more: Any) -> Iterator[bytes]:
+        with reaching_the_worker():
+            asked = self._http.build_request(method, path, **more)
+            answer = self._http.send(asked, stream=True)
+            if answer.is_error:
+                answer.read()
+        _refuse_errors(answer)
+        return _parts(answer)
 
     def _forget(self, path: str) -> None:
         """Deleting twice is deleting once."""
@@ -170,7 +203,7 @@ def reaching_the_worker() -> Iterator[None]:
 def _parts(answer: httpx.Response) -> Iterator[bytes]:
     try:
         with reaching_the_worker():
-            yield from answer.iter_bytes(1 << 16)
+            yield from answer.iter_bytes()
     finally:
         answer.close()
 

@@ -36,7 +36,7 @@ def train(run: Run, split: Split, found: Found) -> None:
         processing_class=loaded.tokenizer,
         args=config(run, loaded),
         reward_funcs=Reward(run.bench, grader, split.train).grader,
-        train_dataset=_dataset(split.train, recipe.batch_size // recipe.num_generations),
+        train_dataset=dataset(split.train, recipe.batch_size // recipe.num_generations),
         callbacks=[watcher, Tracking(run)],
         peft_config=adapter_config(run.spec),
     )
@@ -47,7 +47,7 @@ def train(run: Run, split: Split, found: Found) -> None:
     finish(run, watcher, loaded, len(split.train), split.held_out, before)
 
 
-def _dataset(learned: Sequence[Row], groups: int) -> Any:
+def dataset(learned: Sequence[Row], groups: int) -> Any:
     """Prompts and the numbers of their rows. An update takes `groups` prompts, so few prompts come again."""
     again = -(-groups // len(learned))
     return Dataset.from_list(

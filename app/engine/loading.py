@@ -56,7 +56,7 @@ def load(run: Run, found: Found, kind: Any = AutoModelForCausalLM, **more: Any) 
     disable_progress_bar()
     device, held = _device(run), weights(run)
     try:
-        tokenizer, model = _tokenizer(run, found.folder), starting_model(found.folder, kind, held, more)
+        tokenizer, model = tokenizer_of(run, found.folder), starting_model(found.folder, kind, held, more)
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise CannotTrain(f"The model could not be loaded: {first_line(error)}.") from error
     if tokenizer.eos_token is None:
@@ -70,7 +70,7 @@ def load(run: Run, found: Found, kind: Any = AutoModelForCausalLM, **more: Any) 
     return Loaded(placed, tokenizer, found, model.num_parameters())
 
 
-def _tokenizer(run: Run, folder: Path) -> Any:
+def tokenizer_of(run: Run, folder: Path) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False, padding_side="left"
     )

@@ -68,16 +68,16 @@ def refuse_foreign_code(folder: Path) -> None:
 
 def _found(run: Run) -> Found:
     if run.inputs.model_dir is not None:
-        return Found(Path(run.inputs.model_dir), _in_words(run))
+        return Found(Path(run.inputs.model_dir), in_words(run))
     if not isinstance(model := run.spec.model, HubModel):
         raise CannotTrain("The model to start from is no longer on this worker.")
-    folder = _downloaded(model)
+    folder = downloaded(model)
     source = f"{model.id} at commit {folder.name}"
     run.note(f"The model is {source}.")
     return Found(folder, source)
 
 
-def _in_words(run: Run) -> str:
+def in_words(run: Run) -> str:
     if run.spec.starts_from is not None:
         return f"the model that run {run.spec.starts_from} trained"
     return named(run.spec.model)
@@ -93,7 +93,7 @@ def named(model: ModelRef) -> str:
             return "the starter model"
 
 
-def _downloaded(model: HubModel) -> Path:
+def downloaded(model: HubModel) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,

@@ -17,19 +17,34 @@ from app.errors import Malformed, NotAllowed, NotFound, TuningForkError, Unavail
 from app.graders.sandbox import availability
 from app.http_json import invalid_input, problem_response
 from app.settings import WorkerSettings
-from app.worker import datasets, files, graders, health, models, runs
+from app.worker import datasets, files, graders, health, models, playground, preflight, runs
 from app.worker.data_dir import DataDir
 from app.worker.dataset_store import DatasetStore
 from app.worker.device import processors
+from app.worker.first_batches import FirstBatches
 from app.worker.gate import Gate
 from app.worker.grading import bench_of
 from app.worker.model_store import ModelStore
 from app.worker.parts import Parts
+from app.worker.playgrounds import Playgrounds
+from app.worker.preflights import Preflights
 from app.worker.supervisor import Supervisor
+from app.worker.trial_runs import Surroundings
 
 log = logging.getLogger(__name__)
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+ROUTERS = (
+    health.router,
+    runs.router,
+    datasets.router,
+    files.router,
+    models.router,
+    graders.router,
+    playground.router,
+    preflight.router,
+)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -45,7 +60,7 @@ def create_app(settings: WorkerSettings) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
-    for router in (health.router, runs.router, datasets.router, files.router, models.router, graders.router):
+    for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(
         Gate,
@@ -69,13 +84,29 @@ def _lifespan(settings: WorkerSettings, data_dir: DataDir) -> Lifespan:
         supervisor = Supervisor(settings, data_dir, dataset_store, model_store, found)
         bench, prober = bench_of(settings), ThreadPoolExecutor(1, thread_name_prefix="sandbox-probe")
         sandboxes = prober.submit(availability.report)
+        around = Surroundings(settings, data_dir, dataset_store, model_store, supervisor, found.device.kind)
+        playgrounds, first_batches = Playgrounds(around), FirstBatches(around)
+        preflights = Preflights(around, found.device)
         app.state.parts = Parts(
-            supervisor, data_dir, dataset_store, model_store, found.device, bench, sandboxes
+            supervisor,
+            data_dir,
+            dataset_store,
+            model_store,
+            found.device,
+            bench,
+            sandboxes,
+            playgrounds,
+            preflights,
+            first_batches,
         )
         supervisor.start()
+        playgrounds.start()
+        preflights.start()
         try:
             yield
         finally:
+            for beside in (first_batches, preflights, playgrounds):
+                beside.stop()
             supervisor.stop()
             bench.close()
             prober.shutdown()

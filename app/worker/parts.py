@@ -11,7 +11,10 @@ from app.protocol import Device, RunId
 from app.run_dir import RunDir
 from app.worker.data_dir import DataDir
 from app.worker.dataset_store import DatasetStore
+from app.worker.first_batches import FirstBatches
 from app.worker.model_store import ModelStore
+from app.worker.playgrounds import Playgrounds
+from app.worker.preflights import Preflights
 from app.worker.supervisor import Supervisor
 
 
@@ -27,6 +30,9 @@ class Parts:
     bench: Bench
     sandboxes: Future[dict[str, str]]
     """Which of them work here, once that is found out."""
+    playgrounds: Playgrounds
+    preflights: Preflights
+    first_batches: FirstBatches
 
 
 async def parts(request: Request) -> Parts:
@@ -45,8 +51,18 @@ async def datasets(parts: PartsDep) -> DatasetStore:
     return parts.datasets
 
 
+async def preflights(parts: PartsDep) -> Preflights:
+    return parts.preflights
+
+
+async def first_batches(parts: PartsDep) -> FirstBatches:
+    return parts.first_batches
+
+
 SupervisorDep = Annotated[Supervisor, Depends(supervisor)]
 DatasetsDep = Annotated[DatasetStore, Depends(datasets)]
+PreflightsDep = Annotated[Preflights, Depends(preflights)]
+FirstBatchesDep = Annotated[FirstBatches, Depends(first_batches)]
 
 
 def run_dir(run_id: RunId, supervisor: SupervisorDep) -> RunDir:

@@ -10,6 +10,7 @@ from app.advisor.recommendation import recommend
 from app.main import read_rulebook
 from app.models import Assessment
 from tests.web.conftest import SITE, parts_of, program, stranger
+from tests.web.launching import SPEC
 
 RULEBOOK = read_rulebook()
 EXAMPLES = {example.id: example for example in RULEBOOK.examples}
@@ -247,6 +248,9 @@ def filled(client, path):
         if path.endswith(("/shares", "/whatif", "/scenarios")) or "{number}" in path:
             client.post(f"/api/v1/assessments/{made}/recommendation")
             path = path.replace("{number}", "1")
+    if "{run_id}" in path:
+        launched = client.post("/api/v1/runs", json=SPEC).json()["runs"][0]["id"]
+        path = path.replace("{run_id}", launched)
     return path.replace("{question}", "O1")
 
 

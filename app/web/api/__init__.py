@@ -5,10 +5,13 @@ from app.web.api import (
     compare,
     datasets,
     estimates,
+    first_batch,
     graders,
     health,
     imports,
     milestones,
+    playground,
+    preflights,
     proposals,
     questionnaire,
     recommendations,
@@ -32,6 +35,9 @@ ROUTERS = [
     rulebooks.router,
     graders.router,
     runs.router,
+    playground.router,
+    preflights.router,
+    first_batch.router,
     worker.router,
 ]
 

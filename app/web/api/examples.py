@@ -79,6 +79,8 @@ RUNS: Examples = {
     },
 }
 
+SPECS: Examples = {"one_run": RUNS["one_run"]}
+
 NEW_ASSESSMENT: Examples = {
     "empty": {"summary": "To be answered later", "value": {"name": "Legal reasoning"}},
     "answered": {
@@ -96,6 +98,14 @@ ANSWERS: Examples = {
         "value": {"choice": "multi_step_reasoning", "note": "Agreed with the legal team."},
     },
     "not_applicable": {"summary": "Does not apply", "value": "not_applicable"},
+}
+
+QUESTIONS: Examples = {
+    "own": {
+        "summary": "A prompt of one's own, likeliest tokens only",
+        "value": {"prompt": "May the tenant terminate early?", "temperature": 0.0, "max_tokens": 200},
+    },
+    "held_out": {"summary": "A held-out row, scored by the run's grader", "value": {"item": 0, "seed": 1}},
 }
 
 GRADES: Examples = {

@@ -14,12 +14,13 @@ from app import runs
 from app.advisor.recommendation import Recommendation
 from app.errors import Conflict, InvalidInput, NotFound, Problem, RateLimited, TuningForkError
 from app.models import Assessment, Dataset, Run
-from app.protocol import DatasetSummary, Grader, GradeRequest, Outcome, RunSpec, RunState
+from app.protocol import Check, DatasetSummary, Grader, GradeRequest, Outcome, RunSpec, RunState
 from app.protocol.advanced import ADVANCED, problems_with_advanced
 from app.web import launch_defaults, launch_form, launch_graders, launch_promises, launch_words
 from app.web.deps import AssessmentDep, SessionDep, SettingsDep, SweepDep, WorkerDep, render
 from app.web.grader_choices import grader_choices
 from app.web.launch_stock import Stock, StockDep, grader_offer
+from app.web.pages.preflights import FailedDep, explained, override
 from app.web.run_settings import ALL, PRIORITIES
 
 router = APIRouter()
@@ -223,6 +224,8 @@ class Order:
     form: dict[str, str]
     assessment: Assessment | None
     trial: Trial | None
+    failed: Sequence[Check] = ()
+    """Of the checks that were made before it."""
 
     @property
     def advice(self) -> Recommendation | None:
@@ -239,13 +242,14 @@ def post_advised(
     stock: StockDep,
     form: Typed,
     trial: TrialDep,
+    failed: FailedDep,
     assessment: AssessmentDep,
     session: SessionDep,
     settings: SettingsDep,
     sweep: SweepDep,
     tasks: BackgroundTasks,
 ) -> Response:
-    order = Order(request, session, stock, form, assessment, trial)
+    order = Order(request, session, stock, form, assessment, trial, failed)
     return _launch(order, settings, sweep, tasks) if form.get("action") == "launch" else _answer(order)
 
 
@@ -255,12 +259,13 @@ def post_freely(
     stock: StockDep,
     form: Typed,
     trial: TrialDep,
+    failed: FailedDep,
     session: SessionDep,
     settings: SettingsDep,
     sweep: SweepDep,
     tasks: BackgroundTasks,
 ) -> Response:
-    order = Order(request, session, stock, form, None, trial)
+    order = Order(request, session, stock, form, None, trial, failed)
     return _launch(order, settings, sweep, tasks) if form.get("action") == "launch" else _answer(order)
 
 
@@ -357,7 +362,8 @@ def _must_explain(form: Mapping[str, str], advice: Recommendation) -> bool:
 def _confirm(order: Order, specs: list[RunSpec]) -> Response:
     names = {row.sha256: row.name for row in _uploaded(order.session)}
     explain = order.advice and _must_explain(order.form, order.advice)
-    kept = {key: value for key, value in order.form.items() if key not in ("action", "key")}
+    own = ("action", "key", "preflight", "preflight_reason")
+    kept = {key: value for key, value in order.form.items() if key not in own}
     return render(
         order.request,
         "launch_confirm.html",
@@ -373,6 +379,8 @@ def _confirm(order: Order, specs: list[RunSpec]) -> Response:
         if explain and order.advice
         else None,
         form=kept,
+        in_spite_of=override(order.failed) if order.failed else "",
+        preflight=order.form.get("preflight", ""),
         key=str(uuid4()),
     )
 
@@ -381,13 +389,15 @@ def _launch(order: Order, settings: SettingsDep, sweep: SweepDep, tasks: Backgro
     reading = _read(order)
     if reading.problems:
         return _again(order, order.form, reading.problems)
+    if order.failed and not order.form.get("preflight_reason", "").strip():
+        return _confirm(order, reading.specs)
     try:
         launched, _ = runs.launch(
             order.session,
             reading.specs,
             settings,
             assessment=order.assessment,
-            override_reason=order.form.get("override_reason", "").strip() or None,
+            override_reason=explained(order.form, order.failed),
             key=f"form/{order.form.get('key', '')[:64]}" if order.form.get("key") else None,
         )
     except (InvalidInput, RateLimited, Conflict) as error:
