@@ -11,19 +11,28 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from app.errors import BY_NAME, NotFound, Problem, TuningForkError, WorkerAway
 from app.protocol import (
     Artifact,
+    BroughtFile,
+    DatasetOrder,
     DatasetRef,
     DatasetSummary,
     EventPage,
     FirstBatchRequest,
     FirstBatchState,
     GradeRequest,
+    HeldOut,
+    ListedFile,
+    Look,
     ModelSummary,
     Outcome,
     PlaygroundQuestion,
     Preflight,
     PreflightRequest,
+    ProfileOrder,
+    Reading,
+    RowsPage,
     RunSpec,
     RunStatus,
+    Source,
     Trial,
     TrialReport,
     WorkerHealth,
@@ -36,12 +45,15 @@ AT_ONCE = httpx.Timeout(4, connect=2)
 """For somebody who waits for a page: it shows what is known rather than nothing."""
 PLAY = httpx.Timeout(30, connect=3)
 """The worker says every two seconds that it still waits for the models."""
-UPLOAD = httpx.Timeout(120, connect=3)
-"""The worker answers an upload only after it has read and judged every row."""
+UPLOAD = httpx.Timeout(600, connect=3)
+"""The worker answers only after it has read and judged every row, or fetched them from the hub."""
 
 JSON = {"content-type": "application/json"}
 
 STATUSES: TypeAdapter[list[RunStatus]] = TypeAdapter(list[RunStatus])
+BROUGHT: TypeAdapter[BroughtFile] = TypeAdapter(BroughtFile)
+FILES: TypeAdapter[list[ListedFile]] = TypeAdapter(list[ListedFile])
+SUMMARY: TypeAdapter[DatasetSummary] = TypeAdapter(DatasetSummary)
 SUMMARIES: TypeAdapter[list[DatasetSummary]] = TypeAdapter(list[DatasetSummary])
 MODELS: TypeAdapter[list[ModelSummary]] = TypeAdapter(list[ModelSummary])
 ARTIFACTS: TypeAdapter[list[Artifact]] = TypeAdapter(list[Artifact])
@@ -110,22 +122,52 @@ class WorkerClient:
     def log(self, run_id: UUID, tail: int = 200) -> str:
         return self._ask("GET", f"/runs/{run_id}/log", params={"tail": tail}).text
 
-    def put_dataset(self, sha256: str, rows: IO[bytes]) -> DatasetSummary:
+    def put_file(self, sha256: str, content: IO[bytes], name: str, source: str) -> BroughtFile:
+        """A file to be looked at and read; the worker keeps it for a day."""
         answer = self._ask(
             "PUT",
-            f"/datasets/{sha256}",
-            content=iter(lambda: rows.read(1 << 16), b""),
-            headers={"content-type": "application/jsonl"},
+            f"/files/{sha256}",
+            params={"name": name, "source": source},
+            content=iter(lambda: content.read(1 << 16), b""),
+            headers={"content-type": "application/octet-stream"},
             timeout=UPLOAD,
         )
-        return _read(TypeAdapter(DatasetSummary), answer)
+        return _read(BROUGHT, answer)
+
+    def bring(self, source: Source) -> BroughtFile:
+        return _read(BROUGHT, self._post("/files", source))
+
+    def file(self, sha256: str) -> BroughtFile:
+        return _read(BROUGHT, self._ask("GET", f"/files/{sha256}"))
+
+    def local_files(self) -> list[ListedFile]:
+        return _read(FILES, self._ask("GET", "/files"))
+
+    def look(self, sha256: str, reading: Reading) -> Look:
+        return _read(TypeAdapter(Look), self._post(f"/files/{sha256}/look", reading))
+
+    def read_dataset(self, order: DatasetOrder) -> DatasetSummary:
+        return _read(SUMMARY, self._post("/datasets", order))
+
+    def rows(self, ref: DatasetRef, offset: int, limit: int) -> RowsPage:
+        wanted = {"offset": offset, "limit": limit}
+        return _read(TypeAdapter(RowsPage), self._ask("GET", f"/datasets/{_key(ref)}/rows", params=wanted))
+
+    def held_out(self, sha256: str, items: int) -> HeldOut:
+        answer = self._ask("GET", f"/datasets/{sha256}/split", params={"items": items})
+        return _read(TypeAdapter(HeldOut), answer)
+
+    def profile_dataset(self, sha256: str, order: ProfileOrder) -> DatasetSummary:
+        return _read(SUMMARY, self._post(f"/datasets/{sha256}/profile", order))
+
+    def repair_dataset(self, sha256: str) -> DatasetSummary:
+        return _read(SUMMARY, self._ask("POST", f"/datasets/{sha256}/repair", timeout=UPLOAD))
 
     def datasets(self) -> list[DatasetSummary]:
         return _read(SUMMARIES, self._ask("GET", "/datasets"))
 
     def dataset(self, ref: DatasetRef) -> DatasetSummary:
-        name = ref.sha256 if ref.kind == "uploaded" else ref.name
-        return _read(TypeAdapter(DatasetSummary), self._ask("GET", f"/datasets/{name}"))
+        return _read(SUMMARY, self._ask("GET", f"/datasets/{_key(ref)}"))
 
     def delete_dataset(self, sha256: str) -> None:
         self._forget(f"/datasets/{sha256}")
@@ -182,6 +224,10 @@ class WorkerClient:
         _refuse_errors(answer)
         return _parts(answer)
 
+    def _post(self, path: str, body: BaseModel) -> httpx.Response:
+        content = body.model_dump_json(by_alias=True).encode()
+        return self._ask("POST", path, content=content, headers=JSON, timeout=UPLOAD)
+
     def _forget(self, path: str) -> None:
         """Deleting twice is deleting once."""
         try:
@@ -198,6 +244,10 @@ def reaching_the_worker() -> Iterator[None]:
         raise WorkerAway("The worker did not answer in time. Runs already on it go on.") from error
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         raise WorkerAway from error
+
+
+def _key(ref: DatasetRef) -> str:
+    return ref.sha256 if ref.kind == "uploaded" else ref.name
 
 
 def _parts(answer: httpx.Response) -> Iterator[bytes]:

@@ -21,8 +21,8 @@ SYNONYMS = {
 
 def mapped(given: Mapping[str, Any], columns: ColumnMapping) -> dict[str, Any] | str:
     """The row under the names that its shape has; or what is missing."""
-    for part in sorted(columns.named() - given.keys()):
-        if part != columns.system:
+    for part in sorted(columns.named()):
+        if part != columns.system and given.get(part) is None:
             return f"`{part}` is missing or empty; fill it in or leave the row out"
     parts = _parts(given, columns)
     further = {name: value for name, value in given.items() if _is_kept(name, value, columns)}
@@ -106,11 +106,20 @@ def _named(part: str, columns: Sequence[str]) -> str | None:
 
 
 def explains_itself(columns: Sequence[str]) -> bool:
-    """Whether the columns already have the names of a shape."""
+    """Whether an object's fields already have the names of a shape."""
     return shape_of(dict.fromkeys(columns)) is not None
 
 
-def from_table(given: dict[str, Any]) -> dict[str, Any]:
-    """A table's row whose column names explain it: lists of messages may stand in it as JSON."""
-    shaped = ("messages", "prompt", "completion", "chosen", "rejected")
-    return {name: _listed(value) if name in shaped else value for name, value in given.items()}
+def implicit(columns: Sequence[str]) -> ColumnMapping | None:
+    """What a table's own column names say; None where they leave a question, as `text` with `label` does."""
+    names = set(columns)
+    if "messages" in names:
+        return ColumnMapping(messages="messages")
+    if {"chosen", "rejected"} <= names:
+        prompt = "prompt" if "prompt" in names else None
+        return ColumnMapping(prompt=prompt, chosen="chosen", rejected="rejected")
+    if {"prompt", "completion"} <= names:
+        return ColumnMapping(prompt="prompt", answer="completion")
+    if names == {"prompt"}:
+        return ColumnMapping(prompt="prompt")
+    return ColumnMapping(text="text") if names == {"text"} else None

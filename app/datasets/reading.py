@@ -7,7 +7,7 @@ from typing import Any, Literal
 from app.datasets import kept
 from app.datasets.formats import json_lines
 from app.datasets.gathering import Gathering, of_the_file, shortened
-from app.datasets.mapping import explains_itself, from_table, mapped, suggested
+from app.datasets.mapping import explains_itself, implicit, mapped, suggested
 from app.datasets.rows_in_words import KNOWN_MAGIC, looks_like_a_table, problem_with_file
 from app.datasets.tables import Numbered, csv_rows, delimiter_of, parquet_rows
 from app.datasets.task import Limits, Task
@@ -66,9 +66,11 @@ def _shaped(rows: Numbered, columns: ColumnMapping | None, is_table: bool) -> Nu
             yield number, _self_explaining(given) if is_table else given
 
 
-def _self_explaining(given: dict[str, Any]) -> dict[str, Any]:
-    if explains_itself(list(given)):
-        return from_table(given)
+def _self_explaining(given: dict[str, Any]) -> dict[str, Any] | str:
+    if columns := implicit(list(given)):
+        return mapped(given, columns)
+    if "preferred_output" in given:
+        return {name: value for name, value in given.items() if value is not None}
     names = ", ".join(f"`{name[:40]}`" for name in list(given)[:8])
     raise of_the_file(
         f"it is a table with the columns {names}; say which column is the prompt and which the answer, "
@@ -118,7 +120,8 @@ def look(path: Path, task: Task) -> Look:
         return Look(file=task.file, problem=error.problems[0].what)
     objects = [given for _, given in rows if isinstance(given, dict)]
     columns = list(dict.fromkeys(name for each in objects for name in each))
-    plain = all(explains_itself(list(each)) for each in objects) if objects else form == "jsonl"
+    clear = explains_itself if form == "jsonl" else implicit
+    plain = all(clear(list(each)) for each in objects) if objects else form == "jsonl"
     return Look(
         file=task.file,
         format=form,

@@ -24,7 +24,7 @@ Numbered = Iterator[tuple[int, dict[str, Any] | str]]
 
 
 def csv_rows(path: Path, delimiter: str, max_line_bytes: int) -> Numbered:
-    """Each row by the line it begins on. Empty cells are left out: a missing value is not an empty text."""
+    """Each row by the line it begins on. An empty cell is None: a missing value is not an empty text."""
     with path.open("rb") as file:
         reader = csv.reader(_text_lines(file, max_line_bytes), delimiter=delimiter, strict=True)
         csv.field_size_limit(max_line_bytes)
@@ -128,7 +128,7 @@ def _problem_with_cells(cells: list[str], names: list[str]) -> str | None:
 
 
 def _filled(names: list[str], cells: list[str]) -> dict[str, Any]:
-    return {name: cell for name, cell in zip(names, cells, strict=True) if cell.strip()}
+    return {name: cell if cell.strip() else None for name, cell in zip(names, cells, strict=True)}
 
 
 # Parquet
@@ -189,8 +189,7 @@ def _plain_row(row: dict[str, Any], max_line_bytes: int) -> dict[str, Any] | str
             told = _plain(value)
         except ValueError as problem:
             return f"`{name[:80]}` {problem}"
-        if told is not None:
-            plain[name] = told
+        plain[name] = told
     if _size(plain) > max_line_bytes:
         return f"longer than {max_line_bytes:,} bytes; shorten the texts or split the row"
     return plain

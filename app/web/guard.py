@@ -57,6 +57,8 @@ SHARED = re.compile(r"/s/[^/]+")
 MOST_HEADERS = 100
 MOST_HEADER_BYTES = 16_384
 
+PARTS_OF_UPLOADS = "/api/v1/uploads/"
+
 FORM_OVERHEAD = 65_536
 """Bytes that a form adds to a file, at most."""
 
@@ -94,7 +96,7 @@ class Guard:
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What the framework answers when a body breaks off is held back, and the reason told instead."""
-        limit = self._limits.get((scope["method"], scope["path"]), self._settings.max_body_bytes)
+        limit = self._limit(scope)
         begun = False
 
         async def unless_exceeded(message: Message) -> None:
@@ -112,6 +114,11 @@ class Guard:
         except (TooLarge, Malformed) as error:
             refusal = error
         await tell(Request(scope), refusal)(scope, receive, send)
+
+    def _limit(self, scope: Scope) -> int:
+        if scope["method"] == "PATCH" and scope["path"].startswith(PARTS_OF_UPLOADS):
+            return self._settings.max_upload_bytes
+        return self._limits.get((scope["method"], scope["path"]), self._settings.max_body_bytes)
 
     async def _refusal(self, scope: Scope) -> Response | None:
         try:

@@ -18,6 +18,7 @@ from app.web.api import (
     rulebooks,
     runs,
     shares,
+    uploads,
     whatif,
     worker,
 )
@@ -34,6 +35,7 @@ ROUTERS = [
     whatif.router,
     rulebooks.router,
     graders.router,
+    uploads.router,
     runs.router,
     playground.router,
     preflights.router,

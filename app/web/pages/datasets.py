@@ -1,77 +1,39 @@
-"""Datasets: the user's own and the generated ones, what is in them, and what they allow."""
+"""Datasets: the user's own and the generated ones, what is in them, what they allow, and repaired copies."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from markupsafe import Markup, escape
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 
 from app import runs
 from app.datasets import generated
-from app.errors import InvalidInput, NotFound, Problem, TooLarge, WorkerAway
+from app.datasets.allowing import allowed
+from app.errors import Conflict, InvalidInput, NotFound, WorkerAway
 from app.models import Dataset, Run
-from app.protocol import DatasetRef, DatasetSummary, Name
-from app.web import run_words
-from app.web.deps import DatasetDep, PartsDep, SessionDep, SweepDep, WorkerDep, render
-from app.web.uploads import keep_dataset, receive
+from app.protocol import (
+    DatasetRef,
+    DatasetSummary,
+    GeneratedDataset,
+    HubModel,
+    LocalModel,
+    ModelRef,
+    ProfileOrder,
+    RowsPage,
+    UploadedDataset,
+)
+from app.web import bringing, profile_words, run_words
+from app.web.deps import DatasetDep, Parts, PartsDep, SessionDep, SweepDep, WorkerDep, render
 
 router = APIRouter()
 
-CHUNK = 1 << 16
-NAME: TypeAdapter[str] = TypeAdapter(Name)
-
-
-# What a dataset allows
-
-
-@dataclass(frozen=True)
-class Allowed:
-    method: str
-    yes: bool
-    sentence: str
-
-
-def allowed(summary: DatasetSummary) -> list[Allowed]:
-    return [_sft(summary), _grpo(summary)]
-
-
-def _sft(summary: DatasetSummary) -> Allowed:
-    if not summary.demonstrations:
-        return Allowed(
-            "sft",
-            False,
-            "Missing: demonstrations, that is rows whose last message is the assistant’s answer.",
-        )
-    few = " Fewer than 50 rarely change much." if summary.demonstrations < 50 else ""
-    return Allowed("sft", True, f"{summary.demonstrations:,} demonstrations to learn from.{few}")
-
-
-def _grpo(summary: DatasetSummary) -> Allowed:
-    count = summary.prompts or summary.demonstrations
-    fields = ", ".join(f"item.{name}" for name in summary.item_fields)
-    if fields:
-        return Allowed("grpo", True, f"{count:,} prompts; a grader can compare with {fields}.")
-    if summary.demonstrations and not summary.prompts:
-        return Allowed(
-            "grpo",
-            True,
-            f"{count:,} prompts; a grader can compare with item.reference, the row’s own answer.",
-        )
-    return Allowed(
-        "grpo",
-        True,
-        f"{count:,} prompts, but no field to compare an answer with: only a grader that needs none will do, "
-        "such as a JSON Schema. Add a field to every row, for example “answer”, to compare with.",
-    )
+ROWS_A_PAGE = 20
 
 
 # The list
@@ -107,7 +69,15 @@ MadeDep = Annotated[list[Made], Depends(made)]
 @router.get("/datasets")
 def list_datasets(request: Request, made: MadeDep, session: SessionDep) -> Response:
     own = list(session.scalars(select(Dataset).order_by(Dataset.created_at.desc())))
-    return render(request, "datasets.html", own=own, made=made, allowed=allowed, size=run_words.size)
+    return render(
+        request,
+        "datasets.html",
+        own=own,
+        made=made,
+        allowed=allowed,
+        size=run_words.size,
+        kind_words=profile_words.KIND_WORDS,
+    )
 
 
 @router.get("/datasets/generated/{name}")
@@ -123,83 +93,10 @@ def show_generated(request: Request, name: str, made: MadeDep, session: SessionD
         description=found.description,
         summary=found.summary,
         used_by=_used_by(session, "generated", name),
+        problem="",
+        rows_at=f"/datasets/generated/{name}/rows",
         **_shown(found.summary),
     )
-
-
-# Bringing one's own
-
-
-@router.get("/datasets/new")
-def new_dataset(request: Request) -> Response:
-    return _form(request)
-
-
-def _form(
-    request: Request, problems: Sequence[Problem] = (), lines: Sequence[Problem] = (), name: str = ""
-) -> Response:
-    return render(
-        request,
-        "datasets_new.html",
-        422 if problems or lines else 200,
-        problems=problems,
-        lines=[(each.where, coded(each.what)) for each in lines],
-        wanted=name,
-        example=EXAMPLE,
-    )
-
-
-def coded(sentence: str) -> Markup:
-    """What stands between backticks, as code."""
-    parts = sentence.split("`")
-    return Markup("").join(
-        Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts)
-    )
-
-
-EXAMPLE = "\n".join(
-    json.dumps(row)
-    for row in (
-        {
-            "messages": [
-                {"role": "user", "content": "Is the notice valid? ..."},
-                {"role": "assistant", "content": "The notice is valid because ..."},
-            ]
-        },
-        {"messages": [{"role": "user", "content": "Is the notice valid? ..."}], "answer": "valid"},
-    )
-)
-
-
-@router.post("/datasets")
-async def upload(request: Request, parts: PartsDep) -> Response:
-    async with request.form(max_files=1, max_fields=10) as form:
-        file, given = form.get("file"), str(form.get("name") or "")
-        if not isinstance(file, UploadFile) or not file.filename:
-            return _form(request, [Problem(where="file", what="Choose a file to upload.")], name=given)
-        try:
-            name = NAME.validate_python(given.strip() or PurePosixPath(file.filename).stem)
-        except ValidationError as error:
-            sentence = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-            return _form(request, [Problem(where="name", what=f"Name: {sentence}.")], name=given)
-        try:
-            arrived = await receive(_chunks(file), parts.settings)
-            dataset = await run_in_threadpool(
-                keep_dataset, parts.database, parts.worker, parts.sweep, arrived, name
-            )
-        except (InvalidInput, TooLarge) as error:
-            whole = [Problem(where="file", what=error.sentence)]
-            return _form(request, whole, lines=error.problems, name=given)
-        except WorkerAway as error:
-            return _form(
-                request, [Problem(where="file", what=f"{error.sentence} Upload it again.")], name=given
-            )
-    return RedirectResponse(f"/datasets/{dataset.id}", 303)
-
-
-async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
-    while chunk := await file.read(CHUNK):
-        yield chunk
 
 
 # One dataset
@@ -207,14 +104,24 @@ async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
 
 @router.get("/datasets/{dataset_id}")
 def show_dataset(request: Request, dataset: DatasetDep, session: SessionDep) -> Response:
+    return _dataset_page(request, dataset, _used_by(session, "uploaded", dataset.sha256))
+
+
+def _dataset_page(
+    request: Request, dataset: Dataset, used_by: list[Run], problem: str = "", model: str = ""
+) -> Response:
     return render(
         request,
         "dataset.html",
+        422 if problem else 200,
         dataset=dataset,
         title=dataset.name,
         description="",
         summary=dataset.summary,
-        used_by=_used_by(session, "uploaded", dataset.sha256),
+        used_by=used_by,
+        problem=problem,
+        wanted_model=model,
+        rows_at=f"/datasets/{dataset.id}/rows",
         **_shown(dataset.summary),
     )
 
@@ -226,29 +133,114 @@ class PreviewRow:
 
 
 def _shown(summary: DatasetSummary | None) -> dict[str, Any]:
+    if summary is None:
+        return {"allowed": [], "rows": [], "size": run_words.size, "profile": None}
     return {
-        "allowed": allowed(summary) if summary else [],
-        "rows": [_preview(row) for row in summary.preview] if summary else [],
+        "allowed": allowed(summary),
+        "rows": [_preview(row) for row in summary.preview],
         "size": run_words.size,
-        "kind_words": KIND_WORDS,
+        "kind_words": profile_words.KIND_WORDS,
+        **profile_words.of_profile(summary),
     }
 
 
-KIND_WORDS = {
-    "demonstrations": "Demonstrations",
-    "prompts": "Prompts without answers",
-    "mixed": "Demonstrations and prompts",
-}
+PARTS_OF_ROWS = ("messages", "chosen", "rejected", "text")
 
 
 def _preview(row: Mapping[str, Any]) -> PreviewRow:
-    messages = [(str(m.get("role", "")), str(m.get("content", ""))) for m in row.get("messages", [])]
+    said = [(str(m.get("role", "")).capitalize(), str(m.get("content", ""))) for m in row.get("messages", [])]
+    for name, word in (("chosen", "Chosen"), ("rejected", "Rejected")):
+        said += [(f"{word}: {m.get('role', '')}", str(m.get("content", ""))) for m in row.get(name) or []]
+    if "text" in row:
+        said.append(("Text", str(row["text"])))
     fields = [
         (key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for key, value in row.items()
-        if key != "messages"
+        if key not in PARTS_OF_ROWS
     ]
-    return PreviewRow(messages, fields)
+    return PreviewRow(said, fields)
+
+
+PageNumber = Annotated[int, Query(ge=1, le=10_000_000)]
+
+
+@router.get("/datasets/generated/{name}/rows")
+def show_generated_rows(request: Request, name: str, worker: WorkerDep, page: PageNumber = 1) -> Response:
+    if name not in generated.NAMES:
+        raise NotFound("There is no generated dataset of this name.")
+    ref = GeneratedDataset.model_validate({"name": name})
+    rows = worker.rows(ref, (page - 1) * ROWS_A_PAGE, ROWS_A_PAGE)
+    return _rows_page(request, rows, page, f"/datasets/generated/{name}", generated.TASKS[name].title, "row")
+
+
+@router.get("/datasets/{dataset_id}/rows")
+def show_rows(request: Request, dataset_id: UUID, parts: PartsDep, page: PageNumber = 1) -> Response:
+    dataset = bringing.dataset_of(parts, dataset_id)
+    ref = UploadedDataset(sha256=dataset.sha256)
+    rows = parts.worker.rows(ref, (page - 1) * ROWS_A_PAGE, ROWS_A_PAGE)
+    unit = profile_words.unit(dataset.summary)
+    return _rows_page(request, rows, page, f"/datasets/{dataset.id}", dataset.name, unit)
+
+
+def _rows_page(request: Request, rows: RowsPage, page: int, at: str, title: str, unit: str) -> Response:
+    last = max(1, -(-rows.total // ROWS_A_PAGE))
+    if page > last:
+        raise NotFound(f"This dataset has {last:,} pages of rows.")
+    return render(
+        request,
+        "dataset_rows.html",
+        at=at,
+        title=title,
+        rows=list(zip(map(_preview, rows.rows), rows.lines, rows.held_out, strict=True)),
+        total=rows.total,
+        first=rows.offset + 1,
+        page=page,
+        last=last,
+        unit=unit,
+    )
+
+
+@router.post("/datasets/{dataset_id}/profile")
+def profile(
+    request: Request, dataset_id: UUID, parts: PartsDep, model: Annotated[str, Form(max_length=300)] = ""
+) -> Response:
+    """The tokens counted by another model's tokenizer."""
+    try:
+        bringing.profiled(parts, dataset_id, ProfileOrder(model=_model(model.strip())))
+    except ValidationError:
+        return _with_problem(request, parts, dataset_id, "Name a local model, or org/name of the hub.", model)
+    except (InvalidInput, WorkerAway) as error:
+        said = error.problems[0].what if error.problems else error.sentence
+        return _with_problem(request, parts, dataset_id, f"{said[0].upper()}{said[1:].rstrip('.')}.", model)
+    return RedirectResponse(f"/datasets/{dataset_id}#lengths", 303)
+
+
+def _model(given: str) -> ModelRef | None:
+    if not given:
+        return None
+    return HubModel(id=given) if "/" in given else LocalModel(name=given)
+
+
+def _with_problem(
+    request: Request, parts: Parts, dataset_id: UUID, problem: str, model: str = ""
+) -> Response:
+    dataset = bringing.dataset_of(parts, dataset_id)
+    with parts.database.reading() as session, session.begin():
+        used_by = _used_by(session, "uploaded", dataset.sha256)
+        return _dataset_page(request, dataset, used_by, problem, model)
+
+
+@router.post("/datasets/{dataset_id}/repair")
+def repair(request: Request, dataset_id: UUID, parts: PartsDep) -> Response:
+    dataset = bringing.dataset_of(parts, dataset_id)
+    try:
+        made = bringing.repaired(parts, dataset, bringing.repaired_name(dataset))
+    except Conflict as error:
+        return _with_problem(request, parts, dataset_id, error.sentence)
+    except InvalidInput as error:
+        said = error.problems[0].what if error.problems else error.sentence
+        return _with_problem(request, parts, dataset_id, f"A repaired copy could not be used: {said}.")
+    return RedirectResponse(f"/datasets/{made.id}", 303)
 
 
 def _used_by(session: Session, kind: str, key: str) -> list[Run]:
