@@ -11,6 +11,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from app.datasets.formats import Row
+from app.engine.check_plan import SHARE_OF_TIME, Budget, due, spread
 from app.engine.evaluation import answered_by_batch, reference_tokens
 from app.engine.health.series import HELD_OUT
 from app.engine.held_out_loss import held_out_loss
@@ -21,9 +22,6 @@ from app.engine.reporting import Run
 from app.engine.rows import answers
 from app.engine.watcher import SUMMARY, Watcher
 from app.protocol import Evaluation, Grader, pass_threshold
-
-SHARE_OF_TIME, SECONDS_ALLOWED = 0.2, 30
-"""Checks may take this share of the time since training began, and so many seconds in all in any case."""
 
 Named = dict[str, float]
 
@@ -55,7 +53,7 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
         self._learnable = [learnable[place] for place in spread(len(learnable), most)]
         self._before = before
         self._due: frozenset[int] = frozenset()
-        self._spent = self._latest = 0.0
+        self._budget = Budget()
         self._best = -math.inf
         self._was_told = False
 
@@ -65,7 +63,7 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
         checks = self._run.spec.evaluation.checks
         self._began = time.monotonic()
         self._reference = reference_tokens(self._run.spec, self._loaded, self._asked)
-        self._due = frozenset(math.ceil(state.max_steps * k / checks) for k in range(1, checks + 1))
+        self._due = due(state.max_steps, checks)
         if self._before and checks and state.global_step == 0:
             self._say(args, state, control, self._at_the_start(self._before))
 
@@ -85,15 +83,13 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
             self._check(args, state, control, model)
 
     def _is_affordable(self) -> bool:
-        """By what the last check took. A run of a minute or two is always checked."""
-        will_have = self._spent + self._latest
-        if will_have <= max(SECONDS_ALLOWED, SHARE_OF_TIME * (time.monotonic() - self._began)):
+        if self._budget.allows_another(time.monotonic() - self._began):
             return True
         if not self._was_told:
             self._was_told = True
             self._run.note(
-                f"Some checks on held-out rows are left out: one takes {self._latest:.0f} s, and together "
-                f"they may take {SHARE_OF_TIME:.0%} of the training."
+                f"Some checks on held-out rows are left out: one takes {self._budget.latest:.0f} s, and "
+                f"together they may take {SHARE_OF_TIME:.0%} of the training."
             )
         return False
 
@@ -112,8 +108,7 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
             raise
         finally:
             model.train(was_training)
-            self._latest = time.monotonic() - started
-            self._spent += self._latest
+            self._budget.took(time.monotonic() - started)
         self._say(args, state, control, measured)
         self._note(state.global_step, control, measured)
 
@@ -181,12 +176,6 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
         others = {"deference": before.deference, "abstention": before.abstention, "loss": before.loss}
         known = {f"{HELD_OUT}{name}": value for name, value in others.items() if value is not None}
         return measured | known
-
-
-def spread(n: int, most: int) -> list[int]:
-    """Places of at most `most` of n things, evenly apart, always the same."""
-    taken = min(n, most)
-    return [k * n // taken for k in range(taken)]
 
 
 def _scored(scores: Sequence[float | None], least: float) -> Named:

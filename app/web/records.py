@@ -127,8 +127,8 @@ def _confirmed(session: Session, stage: str, run: Run | None, site: str) -> Conf
         select(Report.what).where(Report.run_id == run.id, Report.kind == "evaluation").order_by(Report.seq)
     )
     measured = [what.evaluation for what in found if isinstance(what, EvaluationEvent)]
-    before = next((each for each in measured if each.when == "before"), None)
-    after = next((each for each in measured if each.when == "after"), None)
+    before = next((each for each in measured if each.when == "before" and each.task == "main"), None)
+    after = next((each for each in measured if each.when == "after" and each.task == "main"), None)
     spent = (run.ended_at - run.started_at).total_seconds() if run.ended_at and run.started_at else None
     return Confirmed(
         stage,

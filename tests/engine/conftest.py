@@ -141,7 +141,8 @@ class Ended:
         return [metric.values[name] for metric in self.happenings("metric") if name in metric.values]
 
     def evaluation(self, when: str):
-        return next(e.evaluation for e in self.happenings("evaluation") if e.evaluation.when == when)
+        found = [event.evaluation for event in self.happenings("evaluation")]
+        return next(each for each in found if each.when == when and each.task == "main")
 
 
 class Engines:

@@ -147,11 +147,11 @@ SCENARIOS: dict[str, Scenario] = {
     "padded_answers": Scenario(
         "SFT on clauses whose records are wrapped in courtesies",
         changed(SFT, epochs=4.0, learning_rate=3e-3),
-        frozenset({"very_verbose"}),
+        frozenset({"very_verbose", "defers"}),
         task="clauses",
         rows=padded_clauses,
         changes={"on_finding": "warn"},
-        plan=PLAN.model_copy(update={"max_completion_length": 160}),
+        plan=PLAN.model_copy(update={"max_completion_length": 160, "items": 60, "check_items": 24}),
     ),
 }
 

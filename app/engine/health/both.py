@@ -64,5 +64,5 @@ def _forgotten(before: Evaluation, after: Evaluation) -> Found:
     )
 
 
-FORGETS = Rule("forgets", "warn", "loss", ("qi2023", "shenfeld2025", "own"), lambda series: None)
+FORGETS = Rule("forgets", "warn", "", ("qi2023", "shenfeld2025", "own"), lambda series: None)
 """Has no series of its own: `forgetting` compares two evaluations."""

@@ -68,7 +68,7 @@ class Rule:
     name: str
     level: Level
     metric: str
-    """On whose chart the finding is drawn."""
+    """On whose chart the finding is drawn; empty where it has none."""
     sources: tuple[str, ...]
     """Ids of the rulebook's evidence; `monitors.toml` says the rest."""
     find: Callable[[Series], Found | None]
@@ -108,7 +108,7 @@ def told(rule: Rule, step: int, found: Found, on_finding: OnFinding = "as_ruled"
         level=level,
         step=step,
         sentence=found.sentence,
-        metric=rule.metric,
+        metric=rule.metric or None,
         value=found.value,
         advice=found.advice,
         sources=list(rule.sources),

@@ -1,0 +1,42 @@
+"""Checks fall evenly, on the same rows each time, and take no more than their share of a run."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.engine.check_plan import Budget, due, spread
+
+
+@given(st.integers(1, 10_000), st.integers(1, 100))
+def test_checks_are_evenly_spread_and_the_last_follows_the_last_step(steps, checks):
+    found = sorted(due(steps, checks))
+    assert found[-1] == steps
+    assert len(found) == min(steps, checks)
+    gaps = {b - a for a, b in zip([0, *found], found, strict=False)}
+    assert max(gaps) - min(gaps) <= 1
+
+
+def test_without_checks_none_is_due():
+    assert due(100, 0) == frozenset()
+
+
+@given(st.integers(0, 2000), st.integers(1, 200))
+def test_rows_are_taken_from_everywhere_and_none_twice(n, most):
+    places = spread(n, most)
+    assert len(set(places)) == len(places) == min(n, most)
+    assert places == sorted(places)
+    assert all(0 <= place < n for place in places)
+
+
+def test_the_first_checks_are_free_and_a_short_run_is_always_checked():
+    budget = Budget()
+    assert budget.allows_another(0.0)
+    for _ in range(10):
+        budget.took(5.0)
+    assert budget.allows_another(40.0)
+
+
+def test_checks_that_would_take_more_than_a_fifth_of_the_time_are_left_out_until_there_is_time_again():
+    budget = Budget()
+    budget.took(50.0)
+    assert not budget.allows_another(400.0)
+    assert budget.allows_another(500.0)
