@@ -5,24 +5,27 @@ import signal
 import pytest
 
 from app.engine.checkpoints import MANIFEST, published
-from app.protocol import Limits
+from app.protocol import EvaluationPlan, Limits
 from tests.engine.conftest import NAMES_THE_COLOUR, SAYS_E, Ended, grpo_recipe, sft_recipe
 
 pytestmark = pytest.mark.engine
 
 RECIPE = sft_recipe(epochs=2, batch_size=8, micro_batch_size=4, lr_scheduler="cosine")
 
+UNCHECKED = EvaluationPlan(items=10, max_completion_length=8, checks=0)
+"""No best checkpoint is kept beside the newest."""
+
 
 @pytest.fixture(scope="module")
 def uninterrupted(engines, micro_model, demonstrations) -> Ended:
-    return engines.run(RECIPE, micro_model, demonstrations, NAMES_THE_COLOUR)
+    return engines.run(RECIPE, micro_model, demonstrations, NAMES_THE_COLOUR, UNCHECKED)
 
 
 @pytest.fixture(scope="module")
 def paused(engines, micro_model, demonstrations) -> Ended:
     """At its limit of steps, in the middle of the second epoch, with a checkpoint of every step."""
     limits = Limits(steps=15)
-    run_dir = engines.prepare(RECIPE, micro_model, demonstrations, NAMES_THE_COLOUR, limits=limits)
+    run_dir = engines.prepare(RECIPE, micro_model, demonstrations, NAMES_THE_COLOUR, UNCHECKED, limits=limits)
     return engines.again(run_dir, checkpoint_seconds=0, why="")
 
 
@@ -63,8 +66,8 @@ def test_a_checkpoint_with_a_flipped_bit_is_passed_over_and_said_so(resumed):
 
 def test_training_goes_on_as_if_it_had_not_been_paused(uninterrupted, resumed):
     assert resumed.end.state.value == "succeeded", resumed.end
-    told = {metric.step: metric.values["loss"] for metric in resumed.happenings("metric")}
-    expected = {metric.step: metric.values["loss"] for metric in uninterrupted.happenings("metric")}
+    told = {metric.step: metric.values["loss"] for metric in resumed.steps}
+    expected = {metric.step: metric.values["loss"] for metric in uninterrupted.steps}
     assert told == pytest.approx(expected, rel=1e-4)
 
 
@@ -93,7 +96,7 @@ def test_grpo_pauses_where_asked_and_goes_on_with_the_next_prompts(engines, micr
     run_dir.forget_pause()
     run_dir.write_limits(Limits(steps=checkpoint.step + 2))
     engines.again(run_dir, attempt=2)
-    steps = [metric.step for metric in ended.happenings("metric")]
+    steps = [metric.step for metric in ended.steps]
     assert steps == list(range(1, checkpoint.step + 3))
     assert [(r.from_step, r.attempt) for r in ended.happenings("resume")] == [(checkpoint.step, 2)]
 
