@@ -151,7 +151,7 @@ SCENARIOS: dict[str, Scenario] = {
         task="clauses",
         rows=padded_clauses,
         changes={"on_finding": "warn"},
-        plan=PLAN.model_copy(update={"max_completion_length": 160, "items": 60, "check_items": 24}),
+        plan=PLAN.model_copy(update={"max_completion_length": 64, "items": 60, "check_items": 24}),
     ),
 }
 
