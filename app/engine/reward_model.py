@@ -47,7 +47,7 @@ def train(run: Run, split: Split, found: Found) -> None:
     loaded.model.config.get_text_config().pad_token_id = loaded.tokenizer.pad_token_id
     _refuse_long(split.train, loaded, recipe.max_length)
     before = run.measured("before") or _evaluate(run, "before", loaded, split.held_out)[0]
-    watcher = Watcher(run, Monitor(REWARD_MODEL_RULES))
+    watcher = Watcher(run, Monitor(REWARD_MODEL_RULES, run.spec.on_finding))
     trainer = RewardTrainer(
         model=loaded.model,
         processing_class=loaded.tokenizer,
