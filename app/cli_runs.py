@@ -92,6 +92,39 @@ def cancel_run(run_id: RunId) -> None:
     out.print(Remote().ask("POST", f"/runs/{run_id}/cancel")["words"])
 
 
+@runs.command("pause")
+def pause_run(run_id: RunId) -> None:
+    """Ask a run to save a checkpoint and stop; `resume` goes on from it."""
+    out.print(Remote().ask("POST", f"/runs/{run_id}/pause")["words"])
+
+
+@runs.command("resume")
+def resume_run(
+    run_id: RunId,
+    limits: Annotated[
+        str | None, typer.Option(help='New limits as JSON, such as {"minutes": 60}; they replace the old.')
+    ] = None,
+) -> None:
+    """Go on with a paused run."""
+    wanted = {"limits": strict_loads(limits.encode())} if limits else {}
+    out.print(Remote().ask("POST", f"/runs/{run_id}/resume", json=wanted)["words"])
+
+
+@runs.command("retry")
+def retry_run(run_id: RunId) -> None:
+    """Try a failed or cancelled run again, from its newest sound checkpoint; prints the new id."""
+    sys.stdout.write(f"{Remote().ask('POST', f'/runs/{run_id}/retry')['id']}\n")
+
+
+@runs.command("priority")
+def prioritize_run(
+    run_id: RunId,
+    priority: Annotated[int, typer.Argument(min=-1, max=1, help="1 before others, -1 after them.")],
+) -> None:
+    """Let a run that waits go before or after others. Write `-- ID -1` for after."""
+    Remote().ask("POST", f"/runs/{run_id}/priority", json={"priority": priority})
+
+
 @runs.command("follow")
 def follow_run(run_id: RunId) -> None:
     """Print what happens until the run ends. Exit status: 0 succeeded, 4 failed or cancelled."""

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
 from app.advisor.recommendation import Recommendation
 from app.database import Base, Document, now
-from app.protocol import DatasetSummary, Grader, Happening, Method, RunSpec, RunState
+from app.protocol import DatasetSummary, Grader, Happening, Limits, Method, RunSpec, RunState
 
 
 class LoginToken(Base):
@@ -247,6 +247,8 @@ class Run(Base):
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     wish: Mapped[str | None]
     """`pause` or `resume` until the worker has confirmed it."""
+    limits: Mapped[Limits | None] = mapped_column(Document(Limits), nullable=True)
+    """Those that hold, where resuming raised the spec's."""
     priority: Mapped[int] = mapped_column(default=0, server_default="0")
     priority_told: Mapped[int] = mapped_column(default=0, server_default="0")
     """The priority that the worker last confirmed; the sweep repeats a change until both agree."""

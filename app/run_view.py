@@ -21,6 +21,7 @@ from app.protocol import (
     RunState,
     SampleEvent,
     StateEvent,
+    told_once,
 )
 
 MOST_POINTS = 2000
@@ -66,6 +67,10 @@ class Standing(BaseModel):
     words: str
     detail: str | None
     cancel_requested: bool
+    wish: str | None
+    """`pause` or `resume`, until the worker has confirmed it."""
+    priority: int
+    attempt: int
     step: int
     total_steps: int | None
     progress: float
@@ -122,6 +127,8 @@ class RunView(Standing):
 def words(run: Run) -> str:
     if run.cancel_requested and not run.state.is_over:
         return WORDS[RunState.CANCELLING]
+    if run.wish and not run.state.is_over:
+        return WORDS[RunState.PAUSING if run.wish == "pause" else RunState.QUEUED]
     return WORDS[run.state]
 
 
@@ -147,7 +154,7 @@ def view(session: Session, run: Run) -> RunView:
         milestone_id=run.milestone_id,
         advised=run.advised,
         override_reason=run.override_reason,
-        metrics=curves([r.what for r in metrics if isinstance(r.what, MetricEvent)]),
+        metrics=curves(told_once(r.what for r in _reports(session, run, "metric", "resume"))),
         before=before,
         after=after,
         comparison=_change(before, after),
@@ -198,6 +205,9 @@ def _standing(session: Session, run: Run, recent: list[Report]) -> dict[str, obj
         "words": words(run),
         "detail": run.detail,
         "cancel_requested": run.cancel_requested,
+        "wish": run.wish,
+        "priority": run.priority,
+        "attempt": run.attempt,
         "step": run.steps_done,
         "total_steps": total,
         "progress": min(1.0, run.steps_done / total) if total else 0.0,
@@ -211,8 +221,8 @@ def _standing(session: Session, run: Run, recent: list[Report]) -> dict[str, obj
     }
 
 
-def _reports(session: Session, run: Run, kind: str, newest: int | None = None) -> list[Report]:
-    of_run = select(Report).where(Report.run_id == run.id, Report.kind == kind)
+def _reports(session: Session, run: Run, *kinds: str, newest: int | None = None) -> list[Report]:
+    of_run = select(Report).where(Report.run_id == run.id, Report.kind.in_(kinds))
     if newest is None:
         return list(session.scalars(of_run.order_by(Report.seq)))
     return list(session.scalars(of_run.order_by(Report.seq.desc()).limit(newest)))[::-1]

@@ -1,4 +1,4 @@
-"""The verbs that touch both database and worker: launch, cancel, delete, and keeping our copy true."""
+"""The verbs that touch both database and worker: launch, retry, cancel, delete, and keeping our copy true."""
 
 import logging
 import threading
@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from app import wishes
 from app.database import Database, now
 from app.errors import Conflict, InvalidInput, NotFound, Problem, RateLimited, TuningForkError, WorkerAway
 from app.models import Assessment, Dataset, Milestone, Removal, Report, Run
@@ -19,6 +20,7 @@ from app.protocol import (
     EndEvent,
     EventPage,
     MetricEvent,
+    ResumeEvent,
     RewardModelGrader,
     RunEvent,
     RunSpec,
@@ -30,6 +32,7 @@ from app.protocol import (
 from app.run_view import RunView, Standing, standing, view, words
 from app.settings import WebSettings
 from app.webhook import Webhook
+from app.wishes import limit_that_paused, limits_in_force, pause, resume, set_priority
 from app.worker_client import AT_ONCE, QUICK, WorkerClient
 
 __all__ = [
@@ -39,8 +42,14 @@ __all__ = [
     "cancel",
     "delete",
     "launch",
+    "limit_that_paused",
+    "limits_in_force",
+    "pause",
     "plan_runs",
     "push",
+    "resume",
+    "retry",
+    "set_priority",
     "standing",
     "sync",
     "view",
@@ -187,6 +196,50 @@ def _check_advice(plan: list[RunSpec], milestone: Milestone | None, reason: str 
         )
 
 
+def retry(session: Session, run: Run, settings: WebSettings) -> Run:
+    """A new run that goes on from the newest sound checkpoint of one that failed or was cancelled.
+
+    Raises Conflict where there is nothing to retry, or where it is being retried already.
+    """
+    if run.state not in (RunState.FAILED, RunState.CANCELLED):
+        raise Conflict(
+            f"Only a run that failed or was cancelled can be retried; this one: {words(run).lower()}."
+        )
+    if live := next((each for each in _retries(session, run.id) if not each.state.is_over), None):
+        raise Conflict(f"This run is already being retried, as “{live.spec.name}”.")
+    before = run.starts_from and _latest_try(session, run.starts_from)
+    spec = run.spec.model_copy(update={"continues": run.id, "starts_from": before})
+    _check_plan(session, [spec], settings)
+    again = Run(
+        id=uuid4(),
+        spec=spec,
+        state=RunState.REQUESTED,
+        assessment_id=run.assessment_id,
+        milestone_id=run.milestone_id,
+        stage=run.stage,
+        stages=run.stages,
+        starts_from=before,
+        advised=run.advised,
+        override_reason=run.override_reason,
+        priority=run.priority,
+    )
+    session.add(again)
+    return again
+
+
+def _retries(session: Session, run_id: UUID) -> list[Run]:
+    """Oldest first."""
+    there = session.scalars(select(Run).order_by(Run.created_at))
+    return [each for each in there if each.spec.continues == run_id]
+
+
+def _latest_try(session: Session, run_id: UUID) -> UUID:
+    """A later stage starts from what became of the stage before it, however often that was retried."""
+    while retries := _retries(session, run_id):
+        run_id = retries[-1].id
+    return run_id
+
+
 # Ending
 
 
@@ -203,6 +256,10 @@ def delete(session: Session, run: Run) -> None:
     waiting = session.scalars(select(Run).where(Run.starts_from == run.id, Run.state.not_in(_OVER))).first()
     if waiting is not None:
         raise Conflict(f"The run “{waiting.spec.name}” starts from this one; cancel that first.")
+    if any(not each.state.is_over and not each.steps_done for each in _retries(session, run.id)):
+        raise Conflict(
+            "A retry of this run is about to go on from its checkpoint; wait, or cancel that first."
+        )
     _remember_removal(session, "run", str(run.id))
     session.delete(run)
 
@@ -270,6 +327,8 @@ def _keep_event(session: Session, run: Run, event: RunEvent) -> None:
     session.add(Report(run_id=run.id, seq=event.seq, at=event.at, kind=event.what.kind, what=event.what))
     run.last_seq = event.seq
     match event.what:
+        case ResumeEvent(from_step=step, attempt=attempt):
+            run.steps_done, run.attempt = step, attempt
         case StateEvent(state=state, detail=detail):
             run.state, run.detail, run.ended_at = state, _text(detail), None
             if state == RunState.STARTING:
@@ -285,7 +344,7 @@ def _follow(run: Run, status: RunStatus) -> None:
     """What the worker says of a run whose events we all have; events speak for a run that is over."""
     if run.state.is_over and not status.state.is_over:
         return
-    run.state = status.state
+    run.state, run.attempt = status.state, status.attempt
     if status.state.is_over:
         run.ended_at = run.ended_at or now()
         run.detail = run.detail or _text(status.detail)
@@ -310,7 +369,7 @@ def _text(given: str | None) -> str | None:
 
 
 def push(database: Database, worker: WorkerClient) -> None:
-    """Hand over what the worker has not confirmed: launches and cancellations."""
+    """Hand over what the worker has not confirmed: launches, cancellations and other wishes."""
     with database.reading() as session:
         launches = list(
             session.execute(
@@ -324,6 +383,10 @@ def push(database: Database, worker: WorkerClient) -> None:
         _push_launch(database, worker, run_id, spec)
     for run_id in cancels:
         _push_cancel(database, worker, run_id)
+    with database.reading() as session:
+        wished = list(wishes.outstanding(session))
+    for wish in wished:
+        _push_wish(database, worker, wish)
 
 
 def _push_launch(database: Database, worker: WorkerClient, run_id: UUID, spec: RunSpec) -> None:
@@ -354,6 +417,15 @@ def _push_cancel(database: Database, worker: WorkerClient, run_id: UUID) -> None
         return  # It ended by itself; its last events are on their way.
     with database.writing() as session, session.begin():
         keep(session, run_id, EventPage(status=status, events=[]))
+
+
+def _push_wish(database: Database, worker: WorkerClient, wish: wishes.Wish) -> None:
+    status = wishes.ask(worker, wish)
+    with database.writing() as session, session.begin():
+        if run := session.get(Run, wish.run_id):
+            wishes.settle(run, wish)
+        if status:
+            keep(session, wish.run_id, EventPage(status=status, events=[]))
 
 
 _OVER = tuple(state for state in RunState if state.is_over)

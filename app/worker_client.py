@@ -20,6 +20,7 @@ from app.protocol import (
     FirstBatchState,
     GradeRequest,
     HeldOut,
+    Limits,
     ListedFile,
     Look,
     ModelSummary,
@@ -27,8 +28,10 @@ from app.protocol import (
     PlaygroundQuestion,
     Preflight,
     PreflightRequest,
+    Prioritize,
     ProfileOrder,
     Reading,
+    Resume,
     RowsPage,
     RunSpec,
     RunStatus,
@@ -108,6 +111,19 @@ class WorkerClient:
 
     def cancel(self, run_id: UUID) -> RunStatus:
         return _read(TypeAdapter(RunStatus), self._ask("POST", f"/runs/{run_id}/cancel"))
+
+    def pause(self, run_id: UUID) -> RunStatus:
+        return _read(TypeAdapter(RunStatus), self._ask("POST", f"/runs/{run_id}/pause"))
+
+    def resume(self, run_id: UUID, limits: Limits | None = None) -> RunStatus:
+        body = Resume(limits=limits).model_dump_json().encode()
+        answer = self._ask("POST", f"/runs/{run_id}/resume", content=body, headers=JSON)
+        return _read(TypeAdapter(RunStatus), answer)
+
+    def prioritize(self, run_id: UUID, priority: int) -> RunStatus:
+        body = Prioritize(priority=priority).model_dump_json().encode()
+        answer = self._ask("POST", f"/runs/{run_id}/priority", content=body, headers=JSON)
+        return _read(TypeAdapter(RunStatus), answer)
 
     def delete_run(self, run_id: UUID) -> None:
         self._forget(f"/runs/{run_id}")

@@ -1,8 +1,10 @@
 """An engine with the real command line, the real lock and the real files, which trains nothing.
 
 What it does follows from the run's name: `steps 5`, `waits` (for a file `go`), `crash`, `fail`, `hang`,
-`deaf` (to SIGTERM), `silent` (no event at all), `lingers` (after its verdict), `child` (starts one that
-outlives it), `noisy` (a long log). A number after the word is how many steps it takes, 0.05 s each.
+`deaf` (to SIGTERM), `silent` (no event at all), `lingers` (after its verdict or its pause), `child` (starts
+one that outlives it), `noisy` (a long log), `lost` (killed at its second step, in its first attempt),
+`doomed` (in each), `limited` (saves every step). A number after the word is how many steps it takes, 0.05 s
+each. Like the real one it saves and stops when asked to, and goes on from what it saved.
 """
 
 import os
@@ -11,7 +13,15 @@ import sys
 import time
 from pathlib import Path
 
-from app.protocol import CheckpointEvent, EndEvent, LogEvent, MetricEvent, RunState, StateEvent
+from app.protocol import (
+    CheckpointEvent,
+    EndEvent,
+    LogEvent,
+    MetricEvent,
+    ResumeEvent,
+    RunState,
+    StateEvent,
+)
 from app.run_dir import EventLog, RunDir
 
 STEP_SECONDS = 0.05
@@ -19,6 +29,12 @@ STEP_SECONDS = 0.05
 
 class Stopped(Exception):
     pass
+
+
+class Paused(Exception):
+    def __init__(self, detail, limit) -> None:
+        self.limit = limit
+        super().__init__(detail)
 
 
 def main(path: str) -> None:
@@ -37,7 +53,12 @@ def main(path: str) -> None:
     try:
         _train(run, log, word, steps)
         _finish(run, log, steps)
+    except Paused as paused:
+        log.append(StateEvent(state=RunState.PAUSED, detail=str(paused), limit=paused.limit))
     except Stopped:
+        if not run.cancel_requested:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
         log.append(EndEvent(state=RunState.CANCELLED, steps_done=0, total_steps=steps))
     if word == "lingers":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -46,33 +67,67 @@ def main(path: str) -> None:
 
 def _train(run, log: EventLog, word: str, steps: int) -> None:
     log.append(LogEvent(line=f"environment {' '.join(sorted(os.environ))}"))
+    done = _newest_checkpoint(run)
+    if run.inputs.why:
+        log.append(ResumeEvent(from_step=done, attempt=run.inputs.attempt, why=run.inputs.why))
     log.append(StateEvent(state=RunState.RUNNING, detail="training"))
-    for step in range(1, steps + 1):
+    for step in range(done + 1, steps + 1):
         log.append(MetricEvent(step=step, total_steps=steps, values={"loss": 1 / step}))
         print("step", step, flush=True)  # noqa: T201 - its stdout is the run's log
-        _misbehave(run, word, step)
+        _misbehave(run, log, word, step, steps)
+        _pause_if_asked(run, log, step, steps)
+        if word == "limited":
+            _save(run, log, step)
         time.sleep(STEP_SECONDS)
 
 
-def _misbehave(run, word: str, step: int) -> None:
+def _misbehave(run, log: EventLog, word: str, step: int, steps: int) -> None:
     while word == "waits" and not (run.path / "go").exists():
+        _pause_if_asked(run, log, step, steps)
         time.sleep(0.02)
     if word in ("hang", "deaf"):
         while True:
+            _pause_if_asked(run, log, step, steps)
             time.sleep(0.05)
-    if word == "crash" and step == 2:
+    if word == "noisy":
+        print("x" * 5000, flush=True)  # noqa: T201 - its stdout is the run's log
+    if step == 2:
+        _die(run, word)
+
+
+def _die(run, word: str) -> None:
+    if word == "crash":
         with run.events_file.open("ab") as file:
             file.write(b'{"seq": 99, "at": 1.0, "wh')
         sys.stderr.write("RuntimeError: out of luck\n")
         sys.stderr.flush()
         os._exit(3)
-    if word == "child" and step == 2:
+    if word == "child":
         if os.fork() == 0:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(600)
         os._exit(4)
-    if word == "noisy":
-        print("x" * 5000, flush=True)  # noqa: T201 - its stdout is the run's log
+    if word == "doomed" or (word == "lost" and run.inputs.attempt == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _pause_if_asked(run, log: EventLog, step: int, steps: int) -> None:
+    most = (run.raised_limits or run.spec.own_limits).steps
+    limit = "steps" if most is not None and step >= most and step < steps else None
+    if limit or run.pause_requested:
+        _save(run, log, step)
+        raise Paused(f"Paused after {step} of {steps} steps.", limit)
+
+
+def _save(run, log: EventLog, step: int) -> None:
+    (run.checkpoints_dir / str(step)).mkdir(parents=True, exist_ok=True)
+    log.append(CheckpointEvent(step=step))
+
+
+def _newest_checkpoint(run) -> int:
+    if not run.checkpoints_dir.is_dir():
+        return 0
+    return max((int(path.name) for path in run.checkpoints_dir.iterdir()), default=0)
 
 
 def _finish(run, log: EventLog, steps: int) -> None:
@@ -83,7 +138,7 @@ def _finish(run, log: EventLog, steps: int) -> None:
         )
         return
     making = run.path / ".model"
-    making.mkdir()
+    making.mkdir(exist_ok=True)
     (making / "config.json").write_text("{}")
     (making / "model.safetensors").write_bytes(b"weights" * 1000)
     making.rename(run.model_dir)

@@ -19,6 +19,7 @@ from app.protocol import (
     DatasetSummary,
     EndEvent,
     EventPage,
+    Limits,
     MetricEvent,
     RunEvent,
     RunSpec,
@@ -504,3 +505,112 @@ def test_times_are_aware_and_in_order(alone):
     [run_id] = alone.launch(SPEC)
     assert alone.run(run_id).created_at.tzinfo is UTC
     assert datetime.now(UTC) - alone.run(run_id).created_at < timedelta(minutes=1)
+
+
+def test_a_pause_is_told_to_the_worker_until_it_has_confirmed_it(world):
+    (run_id,) = world.launch(named("hang"))
+    world.sweep_until(run_id, RunState.RUNNING)
+    wish(world, run_id, runs.pause)
+    world.weather.lose_next = 1
+    world.sweep.once()
+    paused = world.sweep_until(run_id, RunState.PAUSED)
+    assert eventually(lambda: world.sweep.once() or world.run(run_id).wish is None)
+    assert paused.detail == "Paused after 1 of 3 steps."
+    with pytest.raises(Conflict, match="already paused"):
+        wish(world, run_id, runs.pause)
+
+
+def test_a_paused_run_goes_on_where_it_was_and_is_counted_once(world):
+    (run_id,) = world.launch(named("waits 4"))
+    world.sweep_until(run_id, RunState.RUNNING)
+    wish(world, run_id, runs.pause)
+    world.sweep_until(run_id, RunState.PAUSED)
+    (world.weather.worker.data_dir / "runs" / str(run_id) / "go").touch()
+    with world.database.writing() as session, session.begin():
+        runs.resume(session, session.get(Run, run_id))
+    assert world.run(run_id).state is RunState.PAUSED
+    done = world.sweep_until(run_id, RunState.SUCCEEDED)
+    assert (done.steps_done, done.attempt, done.wish) == (4, 1, None)
+    with world.database.reading() as session:
+        view = runs.view(session, session.get(Run, run_id))
+    assert [point.step for point in view.metrics["loss"]] == [1, 2, 3, 4]
+
+
+def test_a_run_that_its_limit_paused_needs_a_higher_one(world):
+    (run_id,) = world.launch(named("limited 4", limits={"steps": 2}))
+    world.sweep_until(run_id, RunState.PAUSED)
+    with pytest.raises(Conflict, match="limit `steps`"):
+        resume(world, run_id, None)
+    with pytest.raises(Conflict, match="limit `steps`"):
+        resume(world, run_id, Limits(steps=2))
+    resume(world, run_id, Limits(steps=9))
+    assert world.sweep_until(run_id, RunState.SUCCEEDED).limits == Limits(steps=9)
+
+
+def test_a_priority_changes_the_order_of_those_that_wait(world):
+    (blocker,) = world.launch(named("waits 3"))
+    world.sweep_until(blocker, RunState.RUNNING)
+    first, second = (world.launch(named(f"steps {n}"))[0] for n in (1, 2))
+    world.sweep.once()
+    wish(world, second, lambda run: runs.set_priority(run, 1))
+    world.sweep.once()
+    statuses = {status.id: status for status in world.client.runs()}
+    assert [statuses[each].queue_position for each in (second, first)] == [1, 2]
+    assert world.run(second).priority_told == 1
+    (world.weather.worker.data_dir / "runs" / str(blocker) / "go").touch()
+    world.sweep_until(first, RunState.SUCCEEDED)
+    with pytest.raises(Conflict, match="already over"):
+        wish(world, first, lambda run: runs.set_priority(run, -1))
+
+
+def test_a_failed_run_is_retried_once_at_a_time_from_its_checkpoint(world):
+    (run_id,) = world.launch(named("crash 5"))
+    world.sweep_until(run_id, RunState.FAILED)
+    again = retry(world, run_id)
+    with pytest.raises(Conflict, match="already being retried"):
+        retry(world, run_id)
+    world.sweep_until(again, RunState.FAILED)
+    assert world.run(again).spec.continues == run_id
+    inputs = world.weather.worker.data_dir / "runs" / str(again) / "inputs.json"
+    assert str(run_id) in inputs.read_text()
+    assert retry(world, run_id) != again
+
+
+def test_a_retried_stage_starts_from_the_retry_of_the_stage_before_it(world):
+    first, second = world.launch(named("fail"), named("steps 1"))
+    world.sweep_until(second, RunState.FAILED)
+    with pytest.raises(InvalidInput):
+        retry(world, second)
+    again = retry(world, first)
+    with world.database.writing() as session, session.begin():
+        assert runs.retry(session, session.get(Run, second), world.settings).starts_from == again
+
+
+def test_only_a_run_that_failed_or_was_cancelled_can_be_retried(world):
+    (run_id,) = world.launch(named("steps 1"))
+    with pytest.raises(Conflict, match="waiting for the worker"):
+        retry(world, run_id)
+    world.sweep_until(run_id, RunState.SUCCEEDED)
+    with pytest.raises(Conflict, match="succeeded"):
+        retry(world, run_id)
+
+
+def wish(world: World, run_id: UUID, what: Callable[[Run], None]) -> None:
+    with world.database.writing() as session, session.begin():
+        run = session.get(Run, run_id)
+        assert run is not None
+        what(run)
+
+
+def resume(world: World, run_id: UUID, limits: Limits | None) -> None:
+    with world.database.writing() as session, session.begin():
+        run = session.get(Run, run_id)
+        assert run is not None
+        runs.resume(session, run, limits)
+
+
+def retry(world: World, run_id: UUID) -> UUID:
+    with world.database.writing() as session, session.begin():
+        run = session.get(Run, run_id)
+        assert run is not None
+        return runs.retry(session, run, world.settings).id

@@ -72,6 +72,10 @@ class WorkerProcess:
         except httpx.TransportError:
             return False
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def kill(self) -> None:
         self._process.kill()
         self._end()
@@ -124,10 +128,10 @@ class WorkerProcess:
         eventually(has_a_metric, "the first metric")
 
     def engine(self, run_id: UUID) -> psutil.Process | None:
+        """Started for the run, or taken over by it: either works in the run's directory."""
         path = str(self.data_dir / "runs" / str(run_id))
-        for process in psutil.process_iter(["cmdline"]):
-            command = process.info["cmdline"] or []
-            if "-m" in command and command[-1] == path:
+        for process in psutil.process_iter(["cmdline", "cwd"]):
+            if "-m" in (process.info["cmdline"] or []) and process.info["cwd"] == path:
                 return process
         return None
 

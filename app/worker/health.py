@@ -29,4 +29,5 @@ def show_health(parts: PartsDep) -> WorkerHealth:
         disk_free_bytes=parts.data_dir.free_bytes(),
         starter=parts.supervisor.starter(),
         sandboxes=parts.sandboxes.result() if parts.sandboxes.done() else {},
+        warm_engines=parts.supervisor.warm_engines(),
     )

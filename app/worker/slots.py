@@ -57,6 +57,10 @@ class Slots:
         if not any(run.engine and run.state in (None, RunState.QUEUED, RunState.STARTING) for run in runs):
             self._warm.refill()
 
+    @property
+    def warm_engines(self) -> int:
+        return self._warm.ready
+
     def stop(self) -> None:
         self._warm.stop()
 

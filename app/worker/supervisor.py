@@ -121,6 +121,10 @@ class Supervisor:
             attempts = starter_attempts(self._runs)
             return self._status(attempts[-1]) if attempts else None
 
+    def warm_engines(self) -> int:
+        with self._lock:
+            return self._slots.warm_engines
+
     def run_dir(self, run_id: UUID) -> RunDir:
         with self._lock:
             return self._run(run_id).dir

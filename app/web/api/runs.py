@@ -13,7 +13,7 @@ from app import runs
 from app.errors import Malformed, NotFound
 from app.http_json import StrictRoute
 from app.models import Assessment, Run
-from app.protocol import Artifact, Message, RunEvent, RunId, RunSpec
+from app.protocol import Artifact, Message, Prioritize, Resume, RunEvent, RunId, RunSpec
 from app.web.api.examples import RUNS
 from app.web.api.paging import Cursor, Limit, Page, page_of
 from app.web.deps import PartsDep, RunDep, SessionDep, SettingsDep, SweepDep, WorkerDep
@@ -95,6 +95,54 @@ def show_run(run: RunDep, session: SessionDep) -> runs.RunView:
 @router.post("/runs/{run_id}/cancel", status_code=202, summary="Ask a run to stop")
 def cancel_run(run: RunDep, session: SessionDep, sweep: SweepDep, after: BackgroundTasks) -> runs.Standing:
     runs.cancel(session, run)
+    after.add_task(sweep.wake)
+    return runs.standing(session, run)
+
+
+@router.post("/runs/{run_id}/pause", status_code=202, summary="Ask a run to save a checkpoint and stop")
+def pause_run(run: RunDep, session: SessionDep, sweep: SweepDep, after: BackgroundTasks) -> runs.Standing:
+    runs.pause(run)
+    after.add_task(sweep.wake)
+    return runs.standing(session, run)
+
+
+@router.post("/runs/{run_id}/resume", status_code=202, summary="Go on with a paused run")
+def resume_run(
+    run: RunDep,
+    session: SessionDep,
+    sweep: SweepDep,
+    after: BackgroundTasks,
+    wanted: Resume | None = None,
+) -> runs.Standing:
+    """A run that one of its limits paused needs `limits` in which that one is higher or left out."""
+    runs.resume(session, run, wanted.limits if wanted else None)
+    after.add_task(sweep.wake)
+    return runs.standing(session, run)
+
+
+@router.post("/runs/{run_id}/retry", status_code=201, summary="Try a failed or cancelled run again")
+def retry_run(
+    run: RunDep,
+    session: SessionDep,
+    settings: SettingsDep,
+    sweep: SweepDep,
+    response: Response,
+    after: BackgroundTasks,
+) -> runs.Standing:
+    """A new run with the same settings, from the newest checkpoint of this one that verifies."""
+    again = runs.retry(session, run, settings)
+    session.flush()
+    response.headers["Location"] = f"/api/v1/runs/{again.id}"
+    after.add_task(sweep.wake)
+    return runs.standing(session, again)
+
+
+@router.post("/runs/{run_id}/priority", status_code=202, summary="Let a run go before or after others")
+def prioritize_run(
+    run: RunDep, wanted: Prioritize, session: SessionDep, sweep: SweepDep, after: BackgroundTasks
+) -> runs.Standing:
+    """1 before others, -1 after them, 0 in between; among equals the oldest first."""
+    runs.set_priority(run, wanted.priority)
     after.add_task(sweep.wake)
     return runs.standing(session, run)
 

@@ -24,10 +24,14 @@ AFTER_A_FAILURE_SECONDS = 60
 class Waiting:
     process: subprocess.Popen[bytes]
     channel: socket.socket
+    has_imported: bool = False
 
     def is_ready(self) -> bool:
         """It says one line when its imports are done; until then a cold start is no slower."""
-        return self.process.poll() is None and bool(select([self.channel], [], [], 0)[0])
+        if not self.has_imported and select([self.channel], [], [], 0)[0]:
+            # Read, because a socket that is closed with something unread takes what it sent with it.
+            self.has_imported = bool(self.channel.recv(64))
+        return self.has_imported and self.process.poll() is None
 
     def end(self) -> None:
         self.channel.close()
@@ -44,6 +48,10 @@ class WarmEngines:
         self._environment = environment
         self._waiting: list[Waiting] = []
         self._not_before = 0.0
+
+    @property
+    def ready(self) -> int:
+        return sum(each.is_ready() for each in self._waiting)
 
     def refill(self) -> None:
         for dead in [each for each in self._waiting if each.process.poll() is not None]:
