@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from app import __version__, logs
 from app.cli_advice import advise, template
+from app.cli_datasets import datasets
 from app.cli_runs import runs
 from app.database import Database
 from app.errors import InvalidInput, Malformed, Problem, TuningForkError
@@ -47,6 +48,7 @@ commands = typer.Typer(
 keys = typer.Typer(no_args_is_help=True, help="API keys for programs.")
 commands.add_typer(keys, name="key")
 commands.add_typer(runs, name="runs")
+commands.add_typer(datasets, name="datasets")
 commands.command("recommend")(advise)
 commands.command("questionnaire")(template)
 

@@ -11,6 +11,8 @@ import httpx
 from app.errors import BY_NAME, NotSignedIn, Problem, TuningForkError, Unavailable
 
 QUICK = httpx.Timeout(30, connect=5)
+PATIENT = httpx.Timeout(630, connect=5)
+"""For what makes the worker read a whole file."""
 STREAM = httpx.Timeout(60, connect=5)
 """The stream pings every 15 seconds."""
 
@@ -31,19 +33,24 @@ class Remote:
         )
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
-        try:
-            with self._open(QUICK) as http:
-                answer = http.request(method, path, **more)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(f"Nothing answers at {self.url}; is `tuning-fork up` running there?") from error
-        if answer.is_error:
-            raise _refusal(answer)
+        answer = self.request(method, path, **more)
         try:
             return answer.json() if answer.content else None
         except ValueError:
             raise Unavailable(
                 f"What answers at {self.url} is not Tuning Fork; set TUNING_FORK_URL to its address."
             ) from None
+
+    def request(self, method: str, path: str, timeout: httpx.Timeout = QUICK, **more: Any) -> httpx.Response:
+        """The whole answer; our own failures are raised again, a lost connection as Unavailable."""
+        try:
+            with self._open(timeout) as http:
+                answer = http.request(method, path, **more)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unavailable(f"Nothing answers at {self.url}; is `tuning-fork up` running there?") from error
+        if answer.is_error:
+            raise _refusal(answer)
+        return answer
 
     def follow(self, run_id: UUID) -> Iterator[tuple[str, dict[str, Any]]]:
         """Events of a run by name until its end; a lost connection is taken up where it broke."""

@@ -57,9 +57,11 @@ def bring(parts: Parts, source: AnySource) -> BroughtFile:
             return parts.worker.bring(source)
 
 
-def hand_over(parts: Parts, arrived: Arrived, filename: str) -> BroughtFile:
+def hand_over(parts: Parts, arrived: Arrived, filename: str, source: str = "") -> BroughtFile:
     with arrived.path.open("rb") as content:
-        return parts.worker.put_file(arrived.sha256, content, plain_name(filename), plain_words(filename))
+        return parts.worker.put_file(
+            arrived.sha256, content, plain_name(filename), source or plain_words(filename)
+        )
 
 
 def plain_name(filename: str) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from app.protocol import Checkable, DatasetSummary, Finding, Lengths, Profile
 
 KIND_WORDS = {
@@ -93,6 +95,14 @@ def roles(profile: Profile) -> str:
     return ", ".join(f"{counts[role]:,} {word}" for role, word in ROLES.items() if counts.get(role))
 
 
+def coded(sentence: str) -> Markup:
+    """What stands between backticks, as code."""
+    parts = sentence.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts)
+    )
+
+
 def of_profile(summary: DatasetSummary) -> dict[str, Any]:
     profile = summary.profile
     return {
@@ -100,6 +110,7 @@ def of_profile(summary: DatasetSummary) -> dict[str, Any]:
         "pictures": pictures(profile) if profile else [],
         "counted_by": counted_by(profile, summary.rows) if profile else "",
         "where": where,
+        "coded": coded,
         "unit": unit(summary),
         "grader_json": grader_json,
         "roles": roles(profile) if profile else "",

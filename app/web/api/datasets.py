@@ -101,7 +101,7 @@ async def upload_dataset(
 
 def _handed_over(parts: Parts, arrived: Arrived, name: str) -> Dataset:
     try:
-        file = bringing.hand_over(parts, arrived, name)
+        file = bringing.hand_over(parts, arrived, name, "a file sent over the API")
     finally:
         arrived.discard()
     return bringing.keep_dataset(parts, DatasetOrder(file=file.sha256), name)

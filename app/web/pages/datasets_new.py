@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from markupsafe import Markup, escape
 from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
@@ -24,7 +23,7 @@ from app.protocol import (
     Reading,
     WorkerFile,
 )
-from app.web import bringing, column_form
+from app.web import bringing, column_form, profile_words
 from app.web.bringing import FinishedUpload
 from app.web.deps import Parts, PartsDep, render
 from app.web.uploads import receive
@@ -74,7 +73,7 @@ def _form(request: Request, parts: Parts, wanted: Wanted) -> Response:
         "datasets_new.html",
         422 if wanted.problems or wanted.lines else 200,
         problems=wanted.problems,
-        lines=[(each.where, coded(each.what)) for each in wanted.lines],
+        lines=[(each.where, profile_words.coded(each.what)) for each in wanted.lines],
         wanted=wanted.name,
         given=wanted.given,
         way=wanted.way,
@@ -91,14 +90,6 @@ def _local_files(parts: Parts) -> list[ListedFile]:
         return parts.worker.local_files()
     except WorkerAway:
         return []
-
-
-def coded(sentence: str) -> Markup:
-    """What stands between backticks, as code."""
-    parts = sentence.split("`")
-    return Markup("").join(
-        Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts)
-    )
 
 
 # A file
@@ -248,12 +239,12 @@ def _columns_page(
         422 if problems or lines else 200,
         look=look,
         form=form,
-        fields=[(part, label, coded(hint)) for part, label, hint in column_form.PARTS],
+        fields=[(part, label, profile_words.coded(hint)) for part, label, hint in column_form.PARTS],
         options=column_form.options(look),
         delimiters=column_form.DELIMITERS,
         table=column_form.table(look),
         problems=problems,
-        lines=[(each.where, coded(each.what)) for each in lines],
+        lines=[(each.where, profile_words.coded(each.what)) for each in lines],
         mendable=any(each.where != "file" for each in lines),
     )
 
