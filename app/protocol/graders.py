@@ -24,7 +24,10 @@ class StringCheck(Message):
 
 
 class TextSimilarity(Message):
-    """How near the answer comes to the reference, 0 to 1, by a measure that libraries define."""
+    """How near the answer comes to the reference, 0 to 1, by a measure that libraries define.
+
+    OpenAI's `cosine` and `meteor` are not offered: they need a model or a downloaded corpus.
+    """
 
     type: Literal["text_similarity"] = "text_similarity"
     name: GraderName
@@ -51,7 +54,10 @@ class Regex(Message):
 
 
 class Math(Message):
-    """Full score when the last mathematical answer equals the reference: `1/2`, `0.5`, `\\frac{1}{2}`."""
+    """Full score when the answer's number or formula equals the reference: `1/2`, `0.5`, `\\frac{1}{2}`.
+
+    Of several, a boxed one counts before one after "the answer is", and of equals the last.
+    """
 
     type: Literal["math"] = "math"
     name: GraderName
@@ -83,13 +89,18 @@ class Sql(Message):
 
 
 class Python(Message):
-    """`grade(sample, item) -> float | None`, run in a sandbox; None abstains."""
+    """`grade(sample, item) -> float | None`, run in a sandbox; None abstains.
+
+    `sample` holds `output_text`, `output_json` (None where the answer is no JSON) and `prompt`. Lent are
+    `similarity(a, b)`, `math_equal(a, b)`, `json_valid(text, schema)`, `literal(text)` and, for answers that
+    are programs, `run(program, function, arguments)`, which runs them apart and gives back plain JSON.
+    """
 
     type: Literal["python"] = "python"
     name: GraderName
     source: Annotated[str, StringConstraints(min_length=1, max_length=32_000)]
     sandbox: Literal["monty", "cage"] = "monty"
-    """`monty`: a small Python without imports of C code, fast. `cage`: all of Python, one process a batch."""
+    """`monty`: a small Python of its own, fast. `cage`: all of CPython and its standard library, on Linux."""
     low: Annotated[float, Field(ge=-1, le=1)] = 0.0
     high: Annotated[float, Field(ge=-1, le=1)] = 1.0
     """The range that scores are clipped to; it is mapped onto 0 to 1."""

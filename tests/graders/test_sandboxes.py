@@ -264,3 +264,29 @@ def test_nothing_is_left_running_after_a_batch(grade):
     grade(hostile.GRADERS["loops"], [Answer("x")])
     ran = [child for child in psutil.Process().children(recursive=True) if child.uids().real == 65534]
     assert ran == []
+
+
+OPENS_ALL = """
+import sys, time
+from app.graders.answer import Answer
+from app.graders.bench import Bench
+from app.protocol import Math, Python
+bench = Bench()
+for sandbox in ("monty", "cage"):
+    source = "def grade(s, i):\\n    return run('f = abs', 'f', [-1])"
+    bench.grade(Python(name="g", sandbox=sandbox, source=source), [Answer("x")])
+bench.grade(Math(name="m", reference="1"), [Answer("1")])
+print("open", flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_a_killed_process_had_opened_does_not_outlive_it():
+    with subprocess.Popen([sys.executable, "-c", OPENS_ALL], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 4
+        process.kill()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []

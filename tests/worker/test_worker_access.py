@@ -185,3 +185,8 @@ def test_health_names_versions_device_and_disk(client):
     assert health["disk_free_bytes"] > 0
     assert health["starter"] is None
     assert TestClient(client.app).get("/healthz").json() == {"status": "ok"}
+
+
+def test_health_says_which_sandboxes_work_once_that_is_known(client):
+    client.app.state.parts.sandboxes.result(timeout=60)
+    assert client.get("/health").json()["sandboxes"].keys() == {"monty", "cage"}

@@ -370,6 +370,7 @@ def become(command: list[str]) -> None:
         _done(libc.syscall(RESTRICT_SELF, ruleset, 0), "Landlock")
     for what in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(what, (0, 0))
+    os.closerange(3, 4096)  # a run's lock among them, which must not outlive its engine
     os.execve(command[0], command, {})
 
 
