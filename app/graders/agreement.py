@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from app.graders.comparison import Z_95
-from app.protocol import Confusion, Disagreement, ExpertAgreement, Outcome, Score, TriedAnswer
+from app.protocol import Confusion, Disagreement, ExpertAgreement, GraderError, Outcome, Score, TriedAnswer
 
 GO, FIX = 0.8, 0.6
 """Spearman from which a grader may be trained on, and below which it must be mended first
@@ -44,7 +44,7 @@ def agreement(
         grader_pass=grader_pass,
         expert_pass=threshold,
         reading=read(rho),
-        findings=list(_findings(rho, low, high, len(both), confusion)),
+        findings=[*_findings(rho, low, high, len(both), confusion), *_failures(outcomes)],
         worst=_worst(answers, both),
     )
 
@@ -129,6 +129,12 @@ def _findings(
         )
     if confusion.only_expert:
         yield f"It fails {confusion.only_expert} that the experts call right."
+
+
+def _failures(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    failed = [outcome.why for outcome in outcomes if isinstance(outcome, GraderError)]
+    if failed:
+        yield f"The grader failed on {len(failed)} of {len(outcomes)} answers. The first time: {failed[0]}."
 
 
 def _signed(value: float) -> str:

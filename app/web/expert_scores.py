@@ -12,7 +12,8 @@ from app.protocol import TriedAnswer
 from app.settings import WebSettings
 from app.strict_json import strict_loads
 
-ANSWER = ("answer", "output_text", "output", "completion", "response")
+ANSWER = ("output_text", "output", "completion", "response", "answer")
+"""In this order: beside one of the others, `answer` is the field that graders compare with."""
 SCORE = ("score", "expert", "rating", "grade", "label")
 PROMPT = ("prompt", "question", "input")
 

@@ -68,6 +68,7 @@ def test_experts_pass_from_the_middle_of_their_scale_unless_told_otherwise():
 def test_what_the_grader_did_not_score_is_left_out():
     found = compared([0.1, Abstain(why="no"), GraderError(why="broken"), 0.9, 0.5], [1, 2, 3, 4, None])
     assert (found.n, found.left_out) == (2, 3)
+    assert found.findings[-1] == "The grader failed on 1 of 5 answers. The first time: broken."
 
 
 def test_the_worst_disagreements_come_first_on_one_scale():
