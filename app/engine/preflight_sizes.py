@@ -5,28 +5,22 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, cached_property
-from importlib import resources
+from functools import cached_property
 from typing import Any
 
 import psutil
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, TrainerCallback
 
-from app.advisor import memory
-from app.advisor.answers import ModelConfig
-from app.advisor.job import model_from_config
-from app.advisor.memory import GIB, Rollouts, Setup, setup_of
-from app.advisor.rulebook import Rulebook
-from app.advisor.tables import Model, Tables
+from app.advisor.memory import GIB
 from app.datasets.rows import Row
 from app.engine import rows
+from app.engine.estimated_memory import estimated
 from app.engine.failures import in_a_sentence
 from app.engine.loading import load, tokenizer_of
 from app.engine.preflight_checks import FAIL, PASS, WARN, Found, size
 from app.engine.reporting import CannotTrain, Run
 from app.engine.trainers import trainer_of
-from app.engine.trl_config import RECOMPUTES_FROM
 from app.protocol import (
     Check,
     CheckName,
@@ -42,25 +36,11 @@ MOST_MEASURED = 20_000
 
 P95 = 0.95
 
-PROCESS_BYTES = 0.7e9
-"""What an engine on a CPU holds beside the training: interpreter and libraries; measured on torch 2.13."""
+FITS, TIGHT = 0.80, 0.95
+"""Shares of the free memory up to which an estimate is called fitting, and tight: the advisor's."""
 
-CONTEXT_BYTES = 0.9 * GIB
-"""CUDA context beside what torch reserves."""
-
-
-@cache
-def tables() -> Tables:
-    """Those of the advisor, which has the one estimator."""
-    folder = resources.files("app.advisor")
-    files = [file for part in ("rulebook", "tables") for file in (folder / part).iterdir()]
-    return Rulebook.parse(
-        {
-            file.name: file.read_text(encoding="utf-8")
-            for file in sorted(files, key=str)
-            if file.name.endswith(".toml")
-        }
-    ).tables
+CONTEXT_BYTES = 0.6 * GIB
+"""CUDA context beside what torch reserves: the estimator's card without its reserve."""
 
 
 class Sizes:
@@ -156,26 +136,18 @@ class Sizes:
     # Memory
 
     def memory(self) -> Check:
-        constants, model, setup = tables().constants, self._shape, self._setup
-        recipe = self._run.spec.recipe
-        if isinstance(recipe, GrpoRecipe):
-            parts = memory.grpo_parts(
-                constants, model, setup, self._rollouts(recipe), self._inputs.memory_bytes
-            )
-        else:
-            parts = memory.training_parts(constants, model, setup)
-        on_cuda = self._run.inputs.device == "cuda"
-        # The formulas count activations and logits in bf16; a CPU computes in float32.
-        peak = parts.peak(constants.memory) if on_cuda else _on_cpu(parts)
         available = self._available
+        peak, most = estimated(
+            self._run, self._config, self._parameters, self._lengths[0][0], self._inputs.memory_bytes
+        )
         share = peak / available
-        result = PASS if share <= 0.80 else WARN if share <= 0.95 else FAIL
+        result = PASS if share <= FITS else WARN if share <= TIGHT else FAIL
         fixes = "Lower micro_batch_size or the length limits, choose LoRA, or start from a smaller model."
         return _check(
             CheckName.MEMORY,
             result,
             f"Estimated: about {size(peak)} of the {size(available)} that are free on "
-            f"{self._inputs.device_name or 'the device'}, most of it for {_PARTS[parts.largest]}.",
+            f"{self._inputs.device_name or 'the device'}, most of it for {most}.",
             "" if result is PASS else fixes,
             {"peak_bytes": peak, "available_bytes": available},
         )
@@ -187,53 +159,6 @@ class Sizes:
             return float(free)
         free = psutil.virtual_memory().available + psutil.Process().memory_info().rss
         return float(min(free, self._inputs.memory_bytes or free))
-
-    @cached_property
-    def _shape(self) -> Model:
-        """The model's own dimensions; where its config names them in another way, a model of its size."""
-        text = self._config.get("text_config", self._config)
-        known = {
-            name: _dimension(text, name)
-            for name in ModelConfig.model_fields
-            if _dimension(text, name) is not None
-        }
-        try:
-            return model_from_config("your model", ModelConfig.model_validate(known))
-        except ValueError:
-            return tables().of_size(max(self._parameters, 1) / 1e9)
-
-    @property
-    def _setup(self) -> Setup:
-        recipe = self._run.spec.recipe
-        assert isinstance(recipe, SftRecipe | GrpoRecipe | RewardModelRecipe)
-        on_cuda = self._run.inputs.device == "cuda"
-        tuning = recipe.tuning.kind
-        # All weights are trained in float32, adapters beside weights in bf16 on a GPU.
-        stack = tables().constants.stacks["trl" if on_cuda and tuning != "full" else "trl_fp32"]
-        longest = self._lengths[0][0]
-        answer = recipe.max_completion_length if isinstance(recipe, GrpoRecipe) else 0
-        pairs = 2 if isinstance(recipe, RewardModelRecipe) else 1
-        batch = recipe.micro_batch_size * pairs
-        return setup_of(
-            stack,
-            tuning,
-            micro_batch=batch,
-            length=longest + answer,
-            scored=batch * answer or None,
-            accumulation=recipe.batch_size // recipe.micro_batch_size,
-            checkpointing=on_cuda and self._parameters >= RECOMPUTES_FROM,
-            rank=recipe.tuning.rank if recipe.tuning.kind != "full" else 16,
-        )
-
-    def _rollouts(self, recipe: GrpoRecipe) -> Rollouts:
-        return Rollouts(
-            engine="hf_generate",
-            prompts=recipe.batch_size // recipe.num_generations,
-            group=recipe.num_generations,
-            prompt=self._lengths[0][0],
-            mean=recipe.max_completion_length,
-            longest=recipe.max_completion_length,
-        )
 
     # One step
 
@@ -322,33 +247,6 @@ def _peak(device: str) -> int:
     if device == "cuda":
         return int(torch.cuda.max_memory_reserved() + CONTEXT_BYTES)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _on_cpu(parts: memory.Parts) -> float:
-    return parts.allocated + parts.activations + parts.logits + PROCESS_BYTES
-
-
-_PARTS = {
-    "weights": "the weights",
-    "lora": "the adapters",
-    "optimizer": "the optimizer’s averages",
-    "gradients": "gradients",
-    "activations": "activations",
-    "logits": "logits",
-    "extras": "buffers",
-    "generator": "sampling",
-}
-
-_ALIASES = {
-    "num_hidden_layers": ("n_layer",),
-    "hidden_size": ("n_embd",),
-    "num_attention_heads": ("n_head",),
-    "intermediate_size": ("n_inner",),
-}
-
-
-def _dimension(config: dict[str, Any], name: str) -> Any:
-    return next((config[key] for key in (name, *_ALIASES.get(name, ())) if config.get(key) is not None), None)
 
 
 def _tokens(row: Row, run: Run, tokenizer: Any) -> int:
