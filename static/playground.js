@@ -6,19 +6,20 @@ const go = document.getElementById("go");
 const told = document.getElementById("told");
 const answers = document.getElementById("answers");
 const voices = Object.fromEntries([...document.querySelectorAll(".voice")].map((each) => [each.dataset.side, each]));
+const picked = form.elements.namedItem("item"); // `elements.item` is a method
 let asking = null;
 
 /* A held-out row is asked as it stands, so its own prompt takes the place of the field. */
 function settle() {
-  const item = form.elements.item?.value ?? "";
+  const item = picked?.value ?? "";
   document.getElementById("own").hidden = item !== "";
   for (const each of form.querySelectorAll(".held-out")) each.hidden = each.dataset.item !== item;
 }
-form.elements.item?.addEventListener("change", settle);
+picked?.addEventListener("change", settle);
 settle();
 
 function question() {
-  const value = (name) => form.elements[name]?.value ?? "";
+  const value = (name) => form.elements.namedItem(name)?.value ?? "";
   const number = (name) => Number(value(name).replace(",", "."));
   const item = value("item");
   return {

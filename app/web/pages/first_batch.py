@@ -1,14 +1,17 @@
 """The first batch as the trainer sees it: of a run about to be launched, or of a dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
+from sqlalchemy import select
 
+from app.database import Database
 from app.errors import InvalidInput, Problem, TuningForkError
 from app.http_json import problems_of
+from app.models import Dataset
 from app.protocol import (
     DatasetKind,
     DatasetSummary,
@@ -23,7 +26,7 @@ from app.protocol import (
     SftRecipe,
     UploadedDataset,
 )
-from app.web.deps import WorkerDep, render
+from app.web.deps import DatabaseDep, WorkerDep, render
 from app.web.pages.preflights import SpecsSent, spec_of
 from app.web.run_words import dataset_words
 
@@ -38,18 +41,20 @@ USUAL_GROUP = 4
 
 
 @router.post("/first-batch")
-def show_of_run(request: Request, sent: SpecsSent, worker: WorkerDep) -> Response:
+def show_of_run(request: Request, sent: SpecsSent, worker: WorkerDep, database: DatabaseDep) -> Response:
     """Sent by the confirmation page, and by this page again until the batch is there."""
     if not sent:
         raise InvalidInput("There is no run to look at.", (Problem(where="spec", what="is missing; add it"),))
     spec = spec_of(sent[0])
-    return _show(request, spec, _made(worker, spec), chosen=None)
+    made = _made(worker, spec)
+    return _show(request, spec, made, names(database), chosen=None)
 
 
 @router.get("/first-batch")
 def show_of_dataset(
     request: Request,
     worker: WorkerDep,
+    database: DatabaseDep,
     dataset: Annotated[str, Query(max_length=80)],
     model: Annotated[str, Query(max_length=200)] = "starter",
     method: Annotated[str, Query(max_length=20)] = "",
@@ -67,8 +72,9 @@ def show_of_dataset(
         told = list(problems_of(error.errors())) if isinstance(error, ValidationError) else []
         what = told[0].what if told else "choose one of the models listed"
         problem = Problem(where="model", what=what)
-        return _show(request, None, FirstBatchState(state="failed"), chosen, choices, [problem])
-    return _show(request, spec, _made(worker, spec), chosen, choices)
+        return _show(request, None, FirstBatchState(state="failed"), {}, chosen, choices, [problem])
+    made = _made(worker, spec)
+    return _show(request, spec, made, names(database), chosen, choices)
 
 
 def _made(worker: WorkerDep, spec: RunSpec) -> FirstBatchState:
@@ -83,6 +89,7 @@ def _show(
     request: Request,
     spec: RunSpec | None,
     made: FirstBatchState,
+    names: Mapping[str, str],
     chosen: dict[str, str] | None,
     choices: dict[str, list[tuple[str, str]]] | None = None,
     problems: Sequence[Problem] = (),
@@ -92,7 +99,7 @@ def _show(
         "first_batch.html",
         422 if problems else 200,
         title=spec.name if spec and chosen is None else "The first batch",
-        dataset=dataset_words(spec.dataset, {}) if spec else "",
+        dataset=dataset_words(spec.dataset, names) if spec else "",
         spec_json=spec.model_dump_json(by_alias=True) if spec else "",
         made=made,
         batch=made.batch,
@@ -101,6 +108,12 @@ def _show(
         choices=choices or {},
         problems=problems,
     )
+
+
+def names(database: Database) -> dict[str, str]:
+    """What uploaded datasets are called, by content hash."""
+    with database.reading() as session:
+        return {row.sha256: row.name for row in session.scalars(select(Dataset))}
 
 
 def caption(made: FirstBatchState) -> str:

@@ -154,11 +154,16 @@ def _panel(request: Request, name: str, preflights: list[Preflight]) -> Response
         ids=" ".join(str(preflight.id) for preflight in preflights),
         is_running=any(not preflight.is_over for preflight in preflights),
         lead=lead(preflights),
-        override=override(failed) if failed else "",
+        override=override(failed) if failed and _is_confirming(request) else "",
         titles=TITLES,
         marks=MARKS,
         duration=duration,
     )
+
+
+def _is_confirming(request: Request) -> bool:
+    """Whether the panel stands on a confirmation, where something can be launched in spite of it."""
+    return "/preflights" not in request.headers.get("hx-current-url", "/preflights")
 
 
 def lead(preflights: Sequence[Preflight]) -> str:
