@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.protocol import EvaluationPlan, GeneratedDataset, Guard, Regex
+from app.protocol import AdapterTuning, EvaluationPlan, GeneratedDataset, Guard, Regex
 from tests.engine.conftest import NAMES_THE_COLOUR, SAYS_E, grpo_recipe, sft_recipe
 
 pytestmark = pytest.mark.engine
@@ -104,6 +104,18 @@ def test_every_grader_scores_every_item_and_references_have_a_length(later):
     assert len(after.sampled_tokens) == 10
     assert after.reference_tokens == pytest.approx(1 + 4.4, abs=0.8)
     assert after.deference == 0.0
+
+
+def test_the_starting_model_of_an_adapter_is_measured_with_the_adapter_off(
+    engines, micro_model, demonstrations, later
+):
+    plan = PLAN.model_copy(update={"checks": 0, "guard": None})
+    recipe = sft_recipe(epochs=4, tuning=AdapterTuning(kind="lora", rank=8))
+    ended = engines.run(recipe, micro_model, demonstrations, NAMES_THE_COLOUR, plan)
+    assert ended.end.state.value == "succeeded", ended.end
+    start, tuned = ended.evaluation("before"), ended.evaluation("after")
+    assert start.loss == pytest.approx(later.evaluation("before").loss, rel=1e-4)
+    assert start.loss > tuned.loss
 
 
 @pytest.fixture(scope="module")

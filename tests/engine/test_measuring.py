@@ -3,12 +3,35 @@
 import pytest
 
 from app.datasets.formats import Row, Turn
-from app.engine.measuring import drafts, mark, refuse_useless_grader, share
+from app.engine.measuring import (
+    Answer,
+    Answered,
+    abstention,
+    drafts,
+    mark,
+    measured,
+    reference_answer,
+    refuse_useless_grader,
+    share,
+)
 from app.engine.reporting import CannotTrain, finite, readable
-from app.engine.reward import scores
+from app.engine.reward import Reward, scores
 from app.engine.rows import demonstrations, in_words, prompts
 from app.graders.bench import Bench
-from app.protocol import Abstain, GraderError, Regex, Score
+from app.protocol import (
+    Abstain,
+    GraderError,
+    Length,
+    Multi,
+    Regex,
+    RunSpec,
+    Score,
+    SftRecipe,
+    StarterModel,
+    StringCheck,
+    TextSimilarity,
+    UploadedDataset,
+)
 
 DRAFT = Regex(name="draft", pattern=r"Draft: (\w+)", match="first", reference="{{ item.answer }}")
 
@@ -99,3 +122,83 @@ def test_a_conversation_is_told_with_its_roles():
     turns = [Turn(role="system", content="Be brief."), Turn(role="user", content="Why?")]
     assert in_words(turns) == "system: Be brief.\n\nuser: Why?"
     assert in_words(turns[1:]) == "Why?"
+
+
+RULING = Regex(name="ruling", pattern=r"(\w+)", reference="{{ item.answer }}")
+NEAR = TextSimilarity(name="near", reference="{{ item.answer }}", pass_threshold=0.5)
+
+
+def spec(**changes) -> RunSpec:
+    recipe = SftRecipe(learning_rate=1e-3, batch_size=1, micro_batch_size=1, epochs=1, max_length=32)
+    given = {"name": "a test", "model": StarterModel(), "recipe": recipe, "grader": RULING}
+    return RunSpec(**given | {"dataset": UploadedDataset(sha256="0" * 64)} | changes)
+
+
+def said(*texts: str) -> list[Answer]:
+    return [Answer(text, tokens=len(text), is_clipped=text == "") for text in texts]
+
+
+def test_an_evaluation_holds_what_every_grader_gave_every_item():
+    answered = Answered([row(), row()], said("yes", "no"), said("no", "no"), loss=0.5)
+    found = measured(Bench(), spec(independent_graders=[NEAR]), "before", answered)
+    reward, independent = found.scores
+    assert (reward.grader, reward.role, reward.sampled, reward.greedy) == (
+        "ruling",
+        "reward",
+        [1.0, 0.0],
+        [0.0, 0.0],
+    )
+    assert (independent.role, independent.pass_threshold, independent.sampled[0]) == ("independent", 0.5, 1.0)
+    assert (found.sampled_outcomes, found.greedy_outcomes, found.loss) == ("10", "00", 0.5)
+    assert found.sampled_tokens == [3, 2]
+
+
+def test_with_partial_credit_an_answer_is_right_from_the_graders_threshold_on():
+    answered = Answered([row("granted")] * 3, said("granted", "granter", "no"), said("", "", ""))
+    found = measured(Bench(), spec(grader=NEAR), "after", answered)
+    assert found.sampled_outcomes == "110"
+    assert 0 < found.scores[0].sampled[1] < 1
+
+
+def test_a_run_without_a_grader_is_measured_by_loss_length_and_manners():
+    answered = Answered([row(said="yes")], said("Thank you. yes"), said(""), loss=1.5, reference_tokens=4.0)
+    found = measured(Bench(), spec(grader=None), "before", answered)
+    assert (found.sampled.n, found.scores, found.abstained) == (0, [], 0)
+    assert (found.loss, found.reference_tokens, found.deference, found.clipped) == (1.5, 4.0, 1.0, 0.0)
+
+
+def test_abstaining_counts_on_the_rows_that_want_it():
+    wants = row().model_copy(update={"item": {"answer": "-", "unanswerable": True}})
+    assert abstention([wants, wants, row()], ["I don't know.", "yes", "I don't know."]) == 0.5
+    assert abstention([row()], ["I don't know."]) is None
+
+
+def test_a_reference_is_what_the_grader_compares_with_else_the_rows_own():
+    given = row(said="a long and padded yes").model_copy(
+        update={"item": {"answer": "yes", "reference": "aye"}}
+    )
+    whole = StringCheck(name="equal", reference="{{ item.answer }}")
+    assert reference_answer(whole, given) == "yes"
+    assert reference_answer(RULING, given) == "aye"
+    assert reference_answer(None, row(said="yes, he may")) == "yes, he may"
+    assert reference_answer(RULING, row()) is None
+
+
+def test_a_reward_made_of_parts_tells_each_and_the_lengths_of_right_and_wrong_answers():
+    short = Length(name="short", unit="words", high=3)
+    grader = Multi(
+        name="both", graders={"right": RULING, "short": short}, calculate_output="0.5 * right + 0.5 * short"
+    )
+    metrics: dict[str, float] = {}
+    columns: dict[str, list[float | None]] = {}
+    rewards = Reward(Bench(), grader, [row()]).grader(
+        completions=[[{"content": "yes"}], [{"content": "no " * 30}]],
+        row=[0, 0],
+        completion_ids=[[1, 2], [1] * 30],
+        log_metric=metrics.__setitem__,
+        log_extra=columns.__setitem__,
+    )
+    assert rewards == [1.0, 0.0]
+    assert columns == {"rewards/right": [1.0, 0.0], "rewards/short": [1.0, 0.0]}
+    assert metrics["rewards/right"] == metrics["rewards/short"] == 0.5
+    assert (metrics["completions/mean_length_right"], metrics["completions/mean_length_wrong"]) == (2, 30)
