@@ -1,13 +1,14 @@
 """Group Relative Policy Optimization (GRPO): the model learns from the scores of its own answers."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datasets import Dataset
 from trl import GRPOTrainer
 
 from app.datasets.formats import Row, Split
-from app.engine import rows
+from app.engine import bundle, rows
 from app.engine.baseline import before_training
 from app.engine.checks import HeldOutChecks
 from app.engine.health import GRPO_RULES, Monitor
@@ -44,13 +45,23 @@ def train(run: Run, split: Split, found: Found) -> None:
     trainer.add_callback(ShownGroups(run, trainer, recipe.num_generations))
     trainer.add_callback(HeldOutChecks(run, trainer, watcher, loaded, split.held_out, before))
     fit(run, trainer, watcher)
+    taken = _taken(split.train, recipe.batch_size // recipe.num_generations)
+    bundle.write(run, loaded, [_with_item(split.train, each) for each in taken], split.held_out)
     finish(run, watcher, loaded, len(split.train), split.held_out, before)
 
 
 def dataset(learned: Sequence[Row], groups: int) -> Any:
+    return Dataset.from_list(_taken(learned, groups))
+
+
+def _taken(learned: Sequence[Row], groups: int) -> list[dict[str, Any]]:
     """Prompts and the numbers of their rows. An update takes `groups` prompts, so few prompts come again."""
     again = -(-groups // len(learned))
-    return Dataset.from_list(
-        [{"prompt": rows.conversation(row.prompt), "row": number} for number, row in enumerate(learned)]
-        * again
-    )
+    return [
+        {"prompt": rows.conversation(row.prompt), "row": number} for number, row in enumerate(learned)
+    ] * again
+
+
+def _with_item(learned: Sequence[Row], taken: Mapping[str, Any]) -> dict[str, Any]:
+    """The row's fields as one text: of mixed types, they would not fit a table's columns."""
+    return {"prompt": taken["prompt"], "item": json.dumps(learned[taken["row"]].item)}

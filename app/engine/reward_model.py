@@ -10,6 +10,7 @@ from transformers import AutoModelForSequenceClassification, set_seed
 from trl import RewardTrainer
 
 from app.datasets.formats import Row, Split
+from app.engine import bundle
 from app.engine.agreement import agreement, finding
 from app.engine.health import REWARD_MODEL_RULES, Monitor
 from app.engine.loading import Loaded, load
@@ -47,17 +48,19 @@ def train(run: Run, split: Split, found: Found) -> None:
     loaded.model.config.get_text_config().pad_token_id = loaded.tokenizer.pad_token_id
     _refuse_long(split.train, loaded, recipe.max_length)
     before = run.measured("before") or _evaluate(run, "before", loaded, split.held_out)[0]
+    taken = [learned(row) for row in split.train]
     watcher = Watcher(run, Monitor(REWARD_MODEL_RULES, run.spec.on_finding))
     trainer = RewardTrainer(
         model=loaded.model,
         processing_class=loaded.tokenizer,
         args=config(run, loaded),
-        train_dataset=Dataset.from_list([learned(row) for row in split.train]),
+        train_dataset=Dataset.from_list(taken),
         callbacks=[watcher, Tracking(run)],
         peft_config=adapter_config(run.spec),
     )
     loaded = loaded.trained(trainer.model)
     fit(run, trainer, watcher)
+    bundle.write(run, loaded, taken, split.held_out)
     card = Card(run, loaded, len(split.train), before)
     keep(run, loaded, card)
     after, centre = _evaluate(run, "after", loaded, split.held_out)

@@ -7,7 +7,7 @@ from datasets import Dataset
 from trl import SFTTrainer
 
 from app.datasets.formats import Row, Split
-from app.engine import rows
+from app.engine import bundle, rows
 from app.engine.baseline import before_training
 from app.engine.checks import HeldOutChecks
 from app.engine.health import SFT_RULES, Monitor
@@ -28,18 +28,20 @@ def train(run: Run, split: Split, found: Found) -> None:
     loaded = load(run, found)
     refuse_long(split.train, loaded, recipe.max_length)
     before = before_training(run, loaded, split.held_out)
+    taken = [learned(row) for row in split.train]
     watcher = Watcher(run, Monitor(SFT_RULES, run.spec.on_finding))
     trainer = SFTTrainer(
         model=loaded.model,
         processing_class=loaded.tokenizer,
         args=config(run, loaded, learns_texts=split.train[0].is_text),
-        train_dataset=Dataset.from_list([learned(row) for row in split.train]),
+        train_dataset=Dataset.from_list(taken),
         callbacks=[watcher, Tracking(run)],
         peft_config=adapter_config(run.spec),
     )
     loaded = loaded.trained(trainer.model)
     trainer.add_callback(HeldOutChecks(run, trainer, watcher, loaded, split.held_out, before))
     fit(run, trainer, watcher)
+    bundle.write(run, loaded, taken, split.held_out)
     finish(run, watcher, loaded, len(split.train), split.held_out, before)
 
 

@@ -29,15 +29,18 @@ NEEDS = {"use_vllm": "vllm", "use_liger_kernel": "liger_kernel"}
 
 
 def config(run: Run, loaded: Loaded, *, learns_texts: bool = False) -> Any:
-    on_cuda = run.inputs.device == "cuda"
     given = settings(
         run.spec,
-        on_cuda=on_cuda,
+        on_cuda=run.inputs.device == "cuda",
         bf16=trains_in_bf16(run),
-        recomputes=on_cuda and loaded.parameters >= RECOMPUTES_FROM,
+        recomputes=recomputes(run, loaded),
         learns_texts=learns_texts,
     )
     return config_class(run.spec.recipe)(output_dir=str(run.dir.trainer_dir), **given, **FOLLOWED)
+
+
+def recomputes(run: Run, loaded: Loaded) -> bool:
+    return run.inputs.device == "cuda" and loaded.parameters >= RECOMPUTES_FROM
 
 
 def config_class(recipe: Recipe) -> Any:
