@@ -49,20 +49,20 @@ class _Batch:
 
     def grade(self) -> list[Outcome]:
         """In an order that says nothing about an answer, for code can remember what it saw before."""
-        todo = list(range(len(self._answers)))
-        random.Random(len(todo)).shuffle(todo)
-        while todo and not self._is_late():
+        left = list(range(len(self._answers)))
+        random.Random(len(left)).shuffle(left)
+        while left and not self._is_late():
             try:
-                with self._sandbox.open(self._grader.source, len(todo), self._lender.helpers()) as session:
-                    self._work(session, todo)
+                with self._sandbox.open(self._grader.source, len(left), self._lender.helpers()) as session:
+                    self._work(session, left)
             except (Failed, Lost) as error:
-                self._give_up(todo, f"the code did not load: {error}")
-        self._give_up(todo, "the batch took too long; this answer was not graded")
+                self._give_up(left, f"the code did not load: {error}")
+        self._give_up(left, "the batch took too long; this answer was not graded")
         return [self._outcomes[place] for place in range(len(self._answers))]
 
-    def _work(self, session: Session, todo: list[int]) -> None:
-        while todo and not self._is_late():
-            place = todo.pop()
+    def _work(self, session: Session, left: list[int]) -> None:
+        while left and not self._is_late():
+            place = left.pop()
             try:
                 self._outcomes[place] = self._one(session, self._answers[place])
             except Lost as lost:
@@ -81,9 +81,9 @@ class _Batch:
         """What helpers take is bounded by itself and not the code's."""
         return time.monotonic() - self._started - self._lender.seconds > self._seconds
 
-    def _give_up(self, todo: list[int], why: str) -> None:
-        while todo:
-            self._outcomes[todo.pop()] = GraderError(why=why)
+    def _give_up(self, left: list[int], why: str) -> None:
+        while left:
+            self._outcomes[left.pop()] = GraderError(why=why)
 
 
 def _arguments(answer: Answer) -> tuple[dict[str, Any], Any]:
@@ -101,7 +101,6 @@ def _whole(text: str) -> str:
 
 def _parsed(text: str) -> Any:
     """The answer as JSON, None where it is none."""
-
     try:
         return strict_loads(text.strip().encode("utf-8", "replace"))
     except TuningForkError:
