@@ -75,7 +75,7 @@ class Bench:
         except CannotGrade as error:
             return _all_failed(str(error), answers)
         except Exception as error:
-            return _all_failed(f"the grader failed here ({type(error).__name__}: {error})"[:400], answers)
+            return _all_failed(_unexpected(error), answers)
 
     def _graded(self, grader: Grader, answers: Sequence[Answer]) -> list[Outcome]:
         match grader:
@@ -88,7 +88,7 @@ class Bench:
             case ScoreModel() | Python() | Sql() | Math():
                 return self._with_tools(grader, answers)
             case _:
-                return [grade(grader, answer.text, answer.item) for answer in answers]
+                return [_one(grader, answer) for answer in answers]
 
     def _with_tools(
         self, grader: ScoreModel | Python | Sql | Math, answers: Sequence[Answer]
@@ -159,6 +159,17 @@ class Bench:
                 self._tools[name] = tool = make()
                 self._open.callback(tool.close)
             return self._tools[name]
+
+
+def _one(grader: Grader, answer: Answer) -> Outcome:
+    try:
+        return grade(grader, answer.text, answer.item)
+    except Exception as error:
+        return GraderError(why=_unexpected(error))
+
+
+def _unexpected(error: Exception) -> str:
+    return f"the grader failed here ({type(error).__name__}: {error})"[:400]
 
 
 def _all_failed(why: str, answers: Sequence[Answer]) -> list[Outcome]:

@@ -387,6 +387,11 @@ def test_no_answers_give_no_outcomes(bench):
     assert bench.grade(Python(name="p", source="def grade(s, i):\n    return 1"), []) == []
 
 
+def test_an_answer_that_breaks_a_grader_is_an_error_and_the_others_are_scored(bench):
+    half = "\ud800"  # of a surrogate pair
+    assert scores(bench, Regex(name="r", pattern="x"), "x", half, "y") == [1, None, 0]
+
+
 def test_a_bench_that_was_closed_opens_again():
     grader = Python(name="p", source="def grade(s, i):\n    return 1")
     bench = Bench()

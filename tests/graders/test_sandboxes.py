@@ -237,6 +237,14 @@ def grade(s, i):
     assert outcome == Score(value=1.0)
 
 
+@pytest.mark.parametrize("text", ["\x00", "\ud800", "\U0001f600", "\x1b[0m\r\n", "{{ x }}", '"}', ""])
+def test_whatever_a_model_writes_reaches_grader_and_helpers(text, grade):
+    source = (
+        "def grade(s, i):\n    return similarity('[' + s['output_text'] + ']', '[' + s['output_text'] + ']')"
+    )
+    assert grade(source, [Answer(text)]) == [Score(value=1.0)]
+
+
 def test_helpers_are_lent_only_so_often(grade):
     source = "def grade(s, i):\n    for _ in range(1000):\n        similarity('a', 'b')\n    return 1.0"
     (outcome,) = grade(source, [Answer("x")])
