@@ -102,6 +102,9 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
             with torch.random.fork_rng(devices=devices):
                 torch.manual_seed(self._run.spec.seed)
                 measured = self._measured(replace(self._loaded, model=model))
+        except torch.OutOfMemoryError:
+            self._give_up()
+            return
         except Exception:
             if self._run.stop_requested:
                 return
@@ -111,6 +114,12 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
             self._budget.took(time.monotonic() - started)
         self._say(args, state, control, measured)
         self._note(state.global_step, control, measured)
+
+    def _give_up(self) -> None:
+        """Training left no room for answering, and is worth more than its checks."""
+        self._due = frozenset()
+        torch.cuda.empty_cache()
+        self._run.note("No more checks on held-out rows: the device has too little memory left for them.")
 
     def _say(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, measured: Named

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.protocol import HubModel
+from app.protocol import EvaluationPlan, HubModel
 from tests.engine.conftest import NAMES_THE_COLOUR, SAYS_E, grpo_recipe, sft_recipe, write_rows
 
 pytestmark = pytest.mark.engine
@@ -48,9 +48,13 @@ def test_a_model_from_the_hub_that_cannot_be_reached_is_named(engines, micro_mod
 
 def test_checkpoints_are_told_and_make_room_for_the_model(engines, micro_model, demonstrations):
     run_dir = engines.prepare(
-        sft_recipe(max_demonstrations=48, epochs=1), micro_model, demonstrations, NAMES_THE_COLOUR
+        sft_recipe(max_demonstrations=48, epochs=1),
+        micro_model,
+        demonstrations,
+        NAMES_THE_COLOUR,
+        EvaluationPlan(items=10, max_completion_length=8, checks=0),
     )
-    ended = engines.wait(run_dir, engines.start(run_dir, "tests.engine.saves_every_step"))
+    ended = engines.again(run_dir, checkpoint_seconds=0, why="")
     assert ended.end.state.value == "succeeded", ended.end
     assert [checkpoint.step for checkpoint in ended.happenings("checkpoint")] == [1, 2]
     assert run_dir.model_dir.exists()
