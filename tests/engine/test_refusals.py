@@ -90,7 +90,7 @@ def test_a_damaged_config_is_named(tmp_path):
 
 
 def test_one_bad_line_in_the_dataset_is_named(engines, micro_model, tmp_path):
-    rows = write_rows(tmp_path / "rows.jsonl", [{"messages": []}])
+    rows = write_rows(tmp_path / "given.jsonl", [{"messages": []}])
     ended = engines.run(grpo_recipe(), micro_model, rows, SAYS_E)
     assert "line 1" in ended.end.reason
 

@@ -22,7 +22,7 @@ def test_fewer_prompts_than_an_update_takes_come_more_than_once(engines, micro_m
         top_p=0.9,
         temperature=0.8,
     )
-    ended = engines.run(recipe, micro_model, write_rows(tmp_path / "rows.jsonl", rows), SAYS_E)
+    ended = engines.run(recipe, micro_model, write_rows(tmp_path / "given.jsonl", rows), SAYS_E)
     assert ended.end.state.value == "succeeded", ended.end
     assert all(kl >= 0 for kl in ended.metrics("kl"))
 
