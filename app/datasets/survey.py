@@ -73,7 +73,7 @@ class Survey:
         answer = number_of(settled)
         first, where = self._first_answer.setdefault(prompt, (answer, index))
         if row.is_pair:
-            if number_of(f"{prompt} {swapped(row)}") in self._whole:
+            if row.chosen != row.rejected and number_of(f"{prompt} {swapped(row)}") in self._whole:
                 self.contradictory.update((where, index))
         elif first != answer:
             self.contradictory.update((where, index))

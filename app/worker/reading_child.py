@@ -66,9 +66,13 @@ def _run(command: list[str], task: Task) -> str | None:
         return _too_slow(seconds)
     if done.returncode == -signal.SIGXCPU:
         return _too_slow(seconds)
-    if done.returncode == OUT_OF_MEMORY or done.returncode < 0 or b"MemoryError" in done.stderr:
+    if done.returncode == OUT_OF_MEMORY or done.returncode < 0 or _says_so(done.stderr):
         return _too_big(task.limits.memory_bytes)
     return f"its reader failed: {_last_line(done.stderr)}" if done.returncode else None
+
+
+def _says_so(said: bytes) -> bool:
+    return b"MemoryError" in said or b"annot allocate memory" in said
 
 
 def _environment() -> dict[str, str]:
