@@ -71,7 +71,11 @@ class Sizes:
     def lengths(self) -> Check:
         counts = [count for count, _ in self._lengths]
         recipe = self._run.spec.recipe
-        figures = {"longest": counts[0], "p95": _percentile(counts), "context": self._context}
+        figures: dict[str, float] = {
+            "longest": counts[0],
+            "p95": _percentile(counts),
+            "context": self._context,
+        }
         if isinstance(recipe, GrpoRecipe):
             return self._rollout_lengths(recipe, figures)
         assert isinstance(recipe, SftRecipe | RewardModelRecipe)
