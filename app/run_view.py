@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.graders.comparison import mcnemar
 from app.models import Report, Run
 from app.protocol import (
+    CheckpointEvent,
     EndEvent,
     Evaluation,
     EvaluationEvent,
@@ -17,6 +18,7 @@ from app.protocol import (
     Method,
     MetricEvent,
     ProgressEvent,
+    ResumeEvent,
     RunSpec,
     RunState,
     SampleEvent,
@@ -105,6 +107,15 @@ class Failure(BaseModel):
     log_tail: str | None
 
 
+class Spent(BaseModel):
+    """What a run has used so far, over all its attempts, by the times of its events."""
+
+    training_minutes: float
+    """Measuring before and after, waiting and pauses are not counted."""
+    gpu_hours: float
+    """Of one device, from each start until its pause or end."""
+
+
 class RunView(Standing):
     spec: RunSpec
     stage: int
@@ -122,6 +133,14 @@ class RunView(Standing):
     findings: list[HealthEvent]
     samples: list[SampleEvent]
     failure: Failure | None
+    guard_before: Evaluation | None
+    guard_after: Evaluation | None
+    checkpoints: list[CheckpointEvent]
+    """Newest first."""
+    resumes: list[ResumeEvent]
+    kept_step: int | None
+    """Which step the model is from; None: the last, or there is none."""
+    spent: Spent
 
 
 def words(run: Run) -> str:
@@ -139,11 +158,9 @@ def standing(session: Session, run: Run) -> Standing:
 
 def view(session: Session, run: Run) -> RunView:
     metrics = _reports(session, run, "metric")
-    evaluations = [
-        r.what.evaluation for r in _reports(session, run, "evaluation") if isinstance(r.what, EvaluationEvent)
-    ]
-    before = next((e for e in evaluations if e.when == "before"), None)
-    after = next((e for e in evaluations if e.when == "after"), None)
+    measured = evaluations(session, run)
+    before, after = measured.get(("main", "before")), measured.get(("main", "after"))
+    end = next((r.what for r in _reports(session, run, "end") if isinstance(r.what, EndEvent)), None)
     return RunView(
         **_standing(session, run, metrics[-RECENT_STEPS:]),
         spec=run.spec,
@@ -164,8 +181,47 @@ def view(session: Session, run: Run) -> RunView:
             for r in _reports(session, run, "sample", newest=SAMPLES_SHOWN)
             if isinstance(r.what, SampleEvent)
         ],
-        failure=_failure(session, run),
+        failure=_failure(run, end),
+        guard_before=measured.get(("guard", "before")),
+        guard_after=measured.get(("guard", "after")),
+        checkpoints=_checkpoints(session, run),
+        resumes=[r.what for r in _reports(session, run, "resume") if isinstance(r.what, ResumeEvent)],
+        kept_step=end.kept_step if end else None,
+        spent=spent(session, run),
     )
+
+
+def evaluations(session: Session, run: Run) -> dict[tuple[str, str], Evaluation]:
+    """The latest of each task and time: `main` or `guard`, `before` or `after`."""
+    told = [r.what for r in _reports(session, run, "evaluation")]
+    return {
+        (what.evaluation.task, what.evaluation.when): what.evaluation
+        for what in told
+        if isinstance(what, EvaluationEvent)
+    }
+
+
+def _checkpoints(session: Session, run: Run) -> list[CheckpointEvent]:
+    """One a step, as it was told last."""
+    told = [r.what for r in _reports(session, run, "checkpoint") if isinstance(r.what, CheckpointEvent)]
+    by_step = {each.step: each for each in told}
+    return [by_step[step] for step in sorted(by_step, reverse=True)]
+
+
+AT_WORK = (RunState.STARTING, RunState.RUNNING, RunState.EVALUATING, RunState.PAUSING, RunState.CANCELLING)
+
+
+def spent(session: Session, run: Run) -> Spent:
+    """From what the events tell; an open phase counts up to the latest event."""
+    turns = [(r.at, r.what.state) for r in _reports(session, run, "state") if isinstance(r.what, StateEvent)]
+    last = session.get(Report, (run.id, run.last_seq)) if run.last_seq else None
+    ends = [at for at, _ in turns[1:]] + ([last.at] if last else [])
+    working = training = 0.0
+    for (began, state), ended in zip(turns, ends, strict=False):
+        took = max(0.0, ended - began)
+        working += took if state in AT_WORK else 0.0
+        training += took if state is RunState.RUNNING else 0.0
+    return Spent(training_minutes=training / 60, gpu_hours=working / 3600)
 
 
 def curves(metrics: list[MetricEvent]) -> dict[str, list[Point]]:
@@ -275,9 +331,8 @@ def _change(before: Evaluation | None, after: Evaluation | None) -> Change | Non
     )
 
 
-def _failure(session: Session, run: Run) -> Failure | None:
+def _failure(run: Run, end: EndEvent | None) -> Failure | None:
     if run.state != RunState.FAILED:
         return None
-    end = next((r.what for r in _reports(session, run, "end") if isinstance(r.what, EndEvent)), None)
     tail = end.log_tail if end else None
     return Failure(reason=run.detail or "The run failed without saying why.", log_tail=tail)

@@ -2,10 +2,13 @@
 
 const KEPT = 4000; // points a line keeps before it is thinned to its extremes
 const SUMMARY_PAUSE = 30000; // a screen reader hears a new summary at most this often
+const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5]]; // one pattern a line, the same as in the style sheet
 
 export class Chart {
-  constructor(figure, history) {
+  /* `metrics`: all curves by name; those named beside this one are drawn with it, each with its own dashes. */
+  constructor(figure, metrics) {
     this.figure = figure;
+    this.metrics = metrics;
     this.plot = figure.querySelector(".plot");
     this.caption = figure.querySelector("[data-now]");
     this.unit = figure.dataset.unit || "";
@@ -16,7 +19,7 @@ export class Chart {
     this.smooth = false;
     this.spoken = 0;
     this.frame = null;
-    for (const { step, value } of history) this.push(step, value);
+    for (const { step, value } of metrics[this.key] || []) this.push(step, value);
     this.seen = this.steps.length;
     if (this.steps.length) this.draw();
     new ResizeObserver(() => this.resize()).observe(this.plot);
@@ -63,12 +66,33 @@ export class Chart {
     this.values = values;
   }
 
+  /* Lines beside the main one, and marked steps, as the server last wrote them under the title. */
+  beside() {
+    return [...this.figure.querySelectorAll("[data-beside]")].map((each) => each.dataset);
+  }
+
+  marks() {
+    return [...this.figure.querySelectorAll("[data-mark]")].map((each) => each.dataset);
+  }
+
   data() {
-    return this.smooth ? [this.steps, this.values, smoothed(this.values)] : [this.steps, this.values];
+    const lines = [[this.steps, this.values]];
+    if (this.smooth) lines.push([this.steps, smoothed(this.values)]);
+    for (const { beside } of this.beside()) {
+      const points = this.metrics[beside] || [];
+      lines.push([points.map(({ step }) => step), points.map(({ value }) => value)]);
+    }
+    return lines.length === 1 ? lines[0] : joined(lines);
+  }
+
+  /* A held-out metric has a value now and then; its line is redrawn with the next words from the server. */
+  addBeside(key, step, value) {
+    (this.metrics[key] ??= []).push({ step, value });
   }
 
   draw() {
-    if (this.drawn) this.drawn.setData(this.data());
+    const data = this.data();
+    if (this.drawn && data.length === this.drawn.series.length) this.drawn.setData(data);
     else this.redraw();
     this.figure.dataset.points = this.seen;
   }
@@ -96,8 +120,11 @@ export class Chart {
     const font = "12px " + getComputedStyle(this.figure).fontFamily;
     const axis = { stroke: text, font, grid: { stroke: grid, width: 1 }, ticks: { stroke: ink, width: 1, size: 4 } };
     const lone = { show: this.steps.length < 40, size: 5, stroke, fill: stroke };
-    const raw = { label: this.key, stroke, width: this.smooth ? 1 : 2, alpha: this.smooth ? 0.35 : 1, points: lone };
-    const even = { label: "smoothed", stroke, width: 2, points: { show: false } };
+    const raw = { label: this.key, stroke, width: this.smooth ? 1 : 2, alpha: this.smooth ? 0.35 : 1, points: lone, spanGaps: true };
+    const even = { label: "smoothed", stroke, width: 2, spanGaps: true, points: { show: false } };
+    const others = this.beside().map(({ label }, at) => ({
+      label, stroke: colour(this.figure, "--fg"), width: 2, dash: DASHES[at + 1], spanGaps: true, points: { show: false },
+    }));
     return {
       width: this.plot.clientWidth,
       height: this.height(),
@@ -109,9 +136,39 @@ export class Chart {
         { ...axis, space: 60, size: 28, values: (_, marks) => marks.map((mark) => (Number.isInteger(mark) ? String(mark) : "")) },
         { ...axis, space: 36, size: 52, values: (_, marks) => marks.map((mark) => format(mark, this.unit === "%" ? "%" : "")) },
       ],
-      series: this.smooth ? [{}, raw, even] : [{}, raw],
-      hooks: { setCursor: [(drawn) => this.point(drawn)] },
+      series: this.smooth ? [{}, raw, even, ...others] : [{}, raw, ...others],
+      hooks: { setCursor: [(drawn) => this.point(drawn)], draw: [(drawn) => this.annotate(drawn, text)] },
     };
+  }
+
+  /* A line and a number where a finding is, and the name of each further line at its end. */
+  annotate(drawn, ink) {
+    const { ctx, bbox } = drawn;
+    const pixel = devicePixelRatio;
+    ctx.save();
+    ctx.font = `${12 * pixel}px ${getComputedStyle(this.figure).fontFamily}`;
+    ctx.fillStyle = ctx.strokeStyle = ink;
+    ctx.lineWidth = pixel;
+    ctx.setLineDash([2 * pixel, 2 * pixel]);
+    for (const { mark, sign } of this.marks()) {
+      const x = drawn.valToPos(Number(mark), "x", true);
+      if (x < bbox.left || x > bbox.left + bbox.width) continue;
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+      ctx.fillText(sign, x + 3 * pixel, bbox.top + 12 * pixel);
+    }
+    ctx.textAlign = "right";
+    const first = this.smooth ? 3 : 2;
+    this.beside().forEach(({ label }, at) => {
+      const values = drawn.data[first + at];
+      const last = values ? values.findLastIndex((value) => value != null) : -1;
+      if (last < 0) return;
+      const x = drawn.valToPos(drawn.data[0][last], "x", true), y = drawn.valToPos(values[last], "y", true);
+      ctx.fillText(label, x - 2 * pixel, Math.max(bbox.top + 12 * pixel, y - 6 * pixel));
+    });
+    ctx.restore();
   }
 
   range(low, high) {
@@ -124,10 +181,11 @@ export class Chart {
   /* The value under the pointer stands in the caption; leaving the chart brings back the newest. */
   point(drawn) {
     if (!this.caption) return;
-    const at = drawn.cursor.idx;
+    const idx = drawn.cursor.idx;
+    const at = idx === null || idx === undefined ? null : this.steps.indexOf(drawn.data[0][idx]);
     const newest = this.values.length - 1;
     this.caption.textContent =
-      at === null || at === undefined
+      at === null || at < 0
         ? format(this.values[newest], this.unit)
         : `${format(this.values[at], this.unit)} at step ${this.steps[at]}`;
   }
@@ -145,6 +203,17 @@ export class Chart {
     const name = `${this.figure.dataset.title}: ${format(this.values[newest], this.unit)} at step ${this.steps[newest]}, ${format(this.values[0], this.unit)} at step ${this.steps[0]}`;
     this.plot.setAttribute("aria-label", name);
   }
+}
+
+/* Lines with steps of their own on one axis: where a line has no point at a step, there is none (null). */
+function joined(lines) {
+  const steps = [...new Set(lines.flatMap(([own]) => own))].sort((a, b) => a - b);
+  const at = new Map(steps.map((step, index) => [step, index]));
+  return [steps, ...lines.map(([own, values]) => {
+    const spread = new Array(steps.length).fill(null);
+    own.forEach((step, index) => (spread[at.get(step)] = values[index]));
+    return spread;
+  })];
 }
 
 /* Exponential moving average, weight 0.8 on the past, corrected for its start. */

@@ -7,7 +7,7 @@ const list = document.querySelector("[data-poll]");
 
 if (list) {
   setInterval(() => {
-    const reading = document.getSelection()?.toString() || list.contains(document.activeElement);
+    const reading = document.getSelection()?.toString() || list.contains(document.activeElement) || list.querySelector("input:checked");
     if (!document.hidden && !reading) renew();
   }, EVERY);
 }

@@ -16,8 +16,7 @@ let live = null;
 async function start() {
   const view = await read();
   for (const figure of document.querySelectorAll("figure[data-series]")) {
-    const points = view.metrics[figure.dataset.series] || [];
-    charts.set(figure.dataset.series, new Chart(figure, points));
+    charts.set(figure.dataset.series, new Chart(figure, view.metrics));
   }
   offerSmoothing();
   if (run.dataset.over === "true") return;
@@ -47,16 +46,28 @@ function take({ what }) {
 }
 
 function measure({ step, total_steps, values }) {
+  const known = new Set(charts.keys());
   for (const [key, chart] of charts) if (key in values) chart.add(step, values[key]);
-  later(charts.size ? CALM : 0);
+  const further = Object.keys(values).filter((key) => key.startsWith("held_out/") && !known.has(key));
+  for (const key of further) beside(key, step, values[key]);
+  later(further.length || !charts.size ? 0 : CALM);
   gauge(step, total_steps, `Step ${step} of ${total_steps}`);
+}
+
+/* A metric that is drawn beside others belongs to the curves that all charts share. */
+function beside(key, step, value) {
+  const [chart] = charts.values();
+  if (chart && value !== null) chart.addBeside(key, step, value);
 }
 
 /* Progress: the bar and its words. */
 
 let remaining = null;
+let words = run.dataset.words; // as the page was last written
 
 function stand(standing) {
+  if (standing.words !== words) later(0); // a wish that was granted is no event of the run
+  words = standing.words;
   const { phase, step, total_steps, eta_seconds } = standing;
   if (phase) gauge(phase.done, phase.total, `${capital(phase.name)}: ${phase.done} of ${phase.total}`);
   else if (total_steps) gauge(step, total_steps, `Step ${step} of ${total_steps}`);
@@ -121,6 +132,7 @@ async function rewrite() {
   due = null;
   renewed = Date.now();
   if (!(await renew())) lost(true);
+  for (const chart of charts.values()) if (chart.steps.length) chart.draw();
 }
 
 function finish(state) {

@@ -22,40 +22,91 @@ def sparkline(values: Sequence[float | None], css: str = "") -> Markup:
     ).format(css, Markup("").join(_polyline(part) for part in _scaled(values)))
 
 
-def line(steps: Sequence[int], values: Sequence[float | None], css: str = "") -> Markup:
-    """What stands in a chart's place until a script draws it, and what remains without one."""
+Drawn = tuple[Sequence[float], Sequence[float | None]]
+"""Steps and values of one line."""
+
+
+def lines(drawn: Sequence[Drawn], marks: Sequence[tuple[int, str]] = (), ends: Sequence[str] = ()) -> Markup:
+    """What stands in a chart's place until a script draws it, and what remains without one.
+
+    All lines share both axes; each but the first has a dash pattern by its class. `marks`: steps with a sign.
+    `ends`: what stands where each line ends.
+    """
+    box = _box(drawn, [step for step, _ in marks])
+    strokes = Markup("").join(
+        _polyline(part, f"line-{number}" if number else "")
+        for number, (steps, values) in enumerate(drawn)
+        for part in _scaled(values, steps, box)
+    )
+    ruled = Markup("").join(
+        Markup(
+            '<line class="mark" vector-effect="non-scaling-stroke" x1="{0}" x2="{0}" y1="0" y2="40"/>'
+        ).format(f"{box.at(step):.2f}")
+        for step, _ in marks
+    )
+    signs = Markup("").join(
+        Markup('<text class="sign" x="{}%" y="12" dx="3">{}</text>').format(f"{box.at(step):.2f}", sign)
+        for step, sign in marks
+    )
+    labels = Markup("").join(_end(line, box, label) for line, label in zip(drawn, ends, strict=False))
     return Markup(
-        '<svg class="still {}" viewBox="0 0 100 40" preserveAspectRatio="none" aria-hidden="true"'
-        ' focusable="false">{}</svg>'
-    ).format(css, Markup("").join(_polyline(part) for part in _scaled(values, steps)))
+        '<svg class="still" aria-hidden="true" focusable="false" width="100%" height="100%">'
+        '<svg viewBox="0 0 100 40" preserveAspectRatio="none" width="100%" height="100%">{}{}</svg>{}{}</svg>'
+    ).format(strokes, ruled, signs, labels)
+
+
+def _end(line: Drawn, box: "Box", label: str) -> Markup:
+    x, y = next(((x, y) for x, y in zip(reversed(line[0]), reversed(line[1]), strict=True) if y is not None))
+    return Markup('<text class="sign" x="{}%" y="{}%" dx="-14" dy="-5">{}</text>').format(
+        f"{box.at(x):.2f}", f"{box.up(y) / HEIGHT * 100:.2f}", label
+    )
+
+
+@dataclass(frozen=True)
+class Box:
+    """What of the axes is seen."""
+
+    first: float
+    last: float
+    low: float
+    high: float
+
+    def at(self, step: float) -> float:
+        return (step - self.first) / ((self.last - self.first) or 1) * WIDTH
+
+    def up(self, value: float) -> float:
+        if self.high == self.low:
+            return HEIGHT / 2
+        return HEIGHT - 2 - (value - self.low) / (self.high - self.low) * (HEIGHT - 4)
+
+
+def _box(drawn: Sequence[Drawn], marked: Sequence[int] = ()) -> Box:
+    steps = [step for line, _ in drawn for step in line] + list(marked)
+    known = [v for _, values in drawn for v in values if v is not None and math.isfinite(v)]
+    return Box(min(steps, default=0), max(steps, default=0), min(known, default=0.0), max(known, default=0.0))
 
 
 def _scaled(
-    values: Sequence[float | None], steps: Sequence[int] | None = None
+    values: Sequence[float | None], steps: Sequence[float] | None = None, box: Box | None = None
 ) -> list[list[tuple[float, float]]]:
     """The points inside the box, cut where a value is missing."""
-    at = list(steps) if steps is not None else list(range(len(values)))
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    if not known:
-        return []
-    low, high = min(known), max(known)
-    span, reach = (high - low) or 1.0, (at[-1] - at[0]) or 1
+    at: Sequence[float] = steps if steps is not None else range(len(values))
+    box = box or _box([(at, values)])
     parts: list[list[tuple[float, float]]] = [[]]
     for step, value in zip(at, values, strict=True):
         if value is not None and math.isfinite(value):
-            y = HEIGHT / 2 if high == low else HEIGHT - 2 - (value - low) / span * (HEIGHT - 4)
-            parts[-1].append(((step - at[0]) / reach * WIDTH, y))
+            parts[-1].append((box.at(step), box.up(value)))
         elif parts[-1]:
             parts.append([])
     return [part for part in parts if part]
 
 
-def _polyline(points: Sequence[tuple[float, float]]) -> Markup:
+def _polyline(points: Sequence[tuple[float, float]], css: str = "") -> Markup:
     if len(points) == 1:
         x, y = points[0]
         points = [(max(x - 1, 0), y), (min(x + 1, WIDTH), y)]
-    return Markup('<polyline vector-effect="non-scaling-stroke" points="{}"/>').format(
-        " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
+    return Markup('<polyline class="{}" vector-effect="non-scaling-stroke" points="{}"/>').format(
+        css, " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
     )
 
 
@@ -89,3 +140,24 @@ def interval(span: Span) -> Markup:
         f"{span.label}: {span.value:.1%}, between {span.low:.1%} and {span.high:.1%}",
         marks, low, high, low, low, high, high, "hollow" if span.hollow else "full", value,
     )  # fmt: skip
+
+
+SQUARE = 200
+
+
+def reliability(bins: Sequence[tuple[float, float, int]]) -> Markup:
+    """Predicted (0.5 to 1) against observed (0 to 1); larger dots are more pairs, the line is a match."""
+    most = max((pairs for _, _, pairs in bins), default=1)
+    dots = Markup("").join(
+        Markup('<circle class="full" cx="{}" cy="{}" r="{}"/>').format(
+            f"{(predicted - 0.5) * 2 * SQUARE:.1f}",
+            f"{(1 - observed) * SQUARE:.1f}",
+            f"{3 + 5 * math.sqrt(pairs / most):.1f}",
+        )
+        for predicted, observed, pairs in bins
+        if pairs
+    )
+    return Markup(
+        '<svg class="reliability" viewBox="-8 -8 216 216" role="img" aria-label="{}">'
+        '<path class="frame" d="M0 0V200H200"/><path class="diagonal" d="M0 100L200 0"/>{}</svg>'
+    ).format("Predicted chance against how often it was right; the table beside it has the numbers", dots)

@@ -80,16 +80,16 @@ def read(form: Form, offers: Offers = Offers()) -> Reading:
 
 def _shared(form: Form, offers: Offers, problems: list[Problem]) -> dict[str, Any]:
     _check_name(form.get("name", ""), problems)
-    evaluation = _settings(form, "evaluation", EVALUATION, problems)
+    evaluation = read_settings(form, "evaluation", EVALUATION, problems)
     if form.get("guard.dataset"):
         evaluation["guard"] = _guard(form, offers, problems)
     return _start(form, offers.origins, problems) | {
         "limits": {
             name: value
-            for name, value in _settings(form, "limits", LIMITS, problems).items()
+            for name, value in read_settings(form, "limits", LIMITS, problems).items()
             if value is not None
         },
-        **{name: value for name, value in _settings(form, "conduct", CONDUCT, problems).items() if value},
+        **{name: value for name, value in read_settings(form, "conduct", CONDUCT, problems).items() if value},
         "evaluation": evaluation,
         "seed": _whole(form.get("seed", "").strip() or "0", "seed", "Seed", problems),
     }
@@ -180,16 +180,16 @@ def _priority(form: Form, problems: list[Problem]) -> int:
 
 
 def _recipe(form: Form, method: TrainingMethod, problems: list[Problem]) -> dict[str, Any]:
-    found = {"kind": method} | _settings(form, method, BY_METHOD[method], problems)
+    found = {"kind": method} | read_settings(form, method, BY_METHOD[method], problems)
     tuning = form.get("tuning", "full")
     found["tuning"] = {"kind": tuning}
     if tuning in ("lora", "qlora"):
-        found["tuning"] |= _settings(form, "tuning", ADAPTER, problems)
+        found["tuning"] |= read_settings(form, "tuning", ADAPTER, problems)
     found["advanced"] = _advanced(form.get(f"{method}.advanced", ""), f"{method}.advanced", problems)
     return found
 
 
-def _settings(
+def read_settings(
     form: Form, prefix: str, settings: Sequence[Setting], problems: list[Problem]
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}

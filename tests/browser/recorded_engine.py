@@ -1,6 +1,7 @@
 """An engine that replays what a healthy training looks like, with the real command line, lock and files.
 
-Words in the run's name change the story: `slow` (0.4 s a step), `paced` (0.1 s), `failing`, `warned`.
+Words in the run's name change the story: `slow` (0.4 s a step), `paced` (0.1 s), `failing`, `warned`
+(findings), `forgets` (the guard set falls). It pauses when asked to or at its limit of steps, and goes on.
 """
 
 import math
@@ -13,14 +14,19 @@ from random import Random
 from app.graders.comparison import wilson
 from app.protocol import (
     Abstain,
+    Agreement,
+    CalibrationBin,
+    CheckpointEvent,
     DraftCounts,
     EndEvent,
     Evaluation,
     EvaluationEvent,
+    GraderScores,
     HealthEvent,
     LogEvent,
     MetricEvent,
     ProgressEvent,
+    ResumeEvent,
     RunState,
     SampledAnswer,
     SampleEvent,
@@ -45,6 +51,12 @@ class Stopped(Exception):
     pass
 
 
+class Paused(Exception):
+    def __init__(self, step: int, total: int, limit: str | None) -> None:
+        self.limit = limit
+        super().__init__(f"Paused after {step} of {total} steps.")
+
+
 def main(path: str) -> None:
     signal.signal(signal.SIGTERM, _stop)
     run = RunDir(Path(path))
@@ -52,20 +64,14 @@ def main(path: str) -> None:
     log.append(StateEvent(state=RunState.STARTING))
     log.append(LogEvent(line=f"transformers loads {run.spec.model.kind}"))
     total = _steps(run)
-    measured = run.spec.recipe.kind != "starter"
-    done = 0
+    done = _newest_checkpoint(run)
     try:
-        if measured:
-            _evaluate(run, log, "before")
-        log.append(StateEvent(state=RunState.RUNNING))
-        for step in _train(run, log, total):
+        _begin(run, log, done)
+        for step in _train(run, log, total, done):
             done = step
-        if "failing" in run.spec.name:
-            raise RuntimeError
-        if measured:
-            _evaluate(run, log, "after")
-        _leave_a_model(run)
-        log.append(EndEvent(state=RunState.SUCCEEDED, steps_done=total, total_steps=total))
+        _finish(run, log, total)
+    except Paused as paused:
+        log.append(StateEvent(state=RunState.PAUSED, detail=str(paused), limit=paused.limit))
     except Stopped:
         log.append(EndEvent(state=RunState.CANCELLED, steps_done=done, total_steps=total))
     except RuntimeError:
@@ -76,37 +82,97 @@ def main(path: str) -> None:
         )
 
 
+def _begin(run: RunDir, log: EventLog, done: int) -> None:
+    if run.spec.recipe.kind != "starter" and not done:
+        _evaluate(run, log, "before")
+    if run.inputs.why:
+        log.append(ResumeEvent(from_step=done, attempt=run.inputs.attempt, why=run.inputs.why))
+    log.append(StateEvent(state=RunState.RUNNING))
+
+
+def _finish(run: RunDir, log: EventLog, total: int) -> None:
+    if "failing" in run.spec.name:
+        raise RuntimeError
+    if run.spec.recipe.kind != "starter":
+        _evaluate(run, log, "after")
+    _leave_a_model(run)
+    kept = 3 * total // 4 if run.spec.keep == "best" else None
+    log.append(EndEvent(state=RunState.SUCCEEDED, steps_done=total, total_steps=total, kept_step=kept))
+
+
 def _steps(run: RunDir) -> int:
     recipe = run.spec.recipe
     return recipe.steps if recipe.kind == "grpo" else 40
 
 
-def _train(run: RunDir, log: EventLog, total: int):
+def _train(run: RunDir, log: EventLog, total: int, done: int):
     chance = Random(run.spec.name)
     pause = 0.4 if "slow" in run.spec.name else 0.1 if "paced" in run.spec.name else 0.005
-    for step in range(1, total + 1):
-        log.append(
-            MetricEvent(
-                step=step, total_steps=total, values=_values(run.spec.recipe.kind, step / total, chance)
-            )
-        )
+    every = max(1, total // (run.spec.evaluation.checks or total))
+    for step in range(done + 1, total + 1):
+        values = _values(run.spec.recipe.kind, step / total, chance)
+        if run.spec.recipe.kind != "starter" and run.spec.evaluation.checks and step % every == 0:
+            values |= _checked(run, step / total, chance)
+        log.append(MetricEvent(step=step, total_steps=total, values=values))
         print("step", step, flush=True)  # noqa: T201 - its stdout is the run's log
-        if run.spec.recipe.kind == "grpo" and step % 10 == 1:
-            log.append(_group(step, chance))
-        if "warned" in run.spec.name and step == total // 2:
-            log.append(
-                HealthEvent(
-                    rule="no_signal",
-                    level="warn",
-                    step=step,
-                    sentence="In 62 % of the groups all rewards were the same, so they teach nothing.",
-                )
-            )
+        _beside_the_metrics(run, log, step, total, every, values, chance)
         if "failing" in run.spec.name and step > total // 2:
             yield step
             return
+        _pause_if_asked(run, log, step, total)
         time.sleep(pause)
         yield step
+
+
+def _beside_the_metrics(
+    run: RunDir, log: EventLog, step: int, total: int, every: int, values: dict, chance: Random
+) -> None:
+    if run.spec.recipe.kind == "grpo" and step % 10 == 1:
+        log.append(_group(step, chance))
+    if "held_out/score" in values and step % (2 * every) == 0:
+        best = step == 3 * total // 4 // (2 * every) * (2 * every)
+        log.append(CheckpointEvent(step=step, score=values["held_out/score"], is_best=best, bytes=4_200_000))
+    if "warned" in run.spec.name and step in (total // 2, 3 * total // 4):
+        log.append(_finding(step, first=step == total // 2, kind=run.spec.recipe.kind))
+
+
+def _finding(step: int, first: bool, kind: str) -> HealthEvent:
+    if first and kind == "grpo":
+        return HealthEvent(
+            rule="dead_groups",
+            level="warn",
+            step=step,
+            sentence="In 62 % of the groups all rewards were the same, so they teach nothing.",
+            metric="frac_reward_zero_std",
+            value=0.62,
+            advice="Use prompts that the model sometimes gets right, or more completions per prompt.",
+            sources=["yu2025"],
+        )
+    return HealthEvent(
+        rule="reward_over_optimisation",
+        level="warn",
+        step=step,
+        sentence="The training metric goes on improving while the held-out one falls.",
+        metric="reward" if kind == "grpo" else "loss",
+        value=0.7,
+        advice="Stop here and keep the best checkpoint; then look at what the grader pays for.",
+        sources=["gao2022"],
+    )
+
+
+def _pause_if_asked(run: RunDir, log: EventLog, step: int, total: int) -> None:
+    most = (run.raised_limits or run.spec.own_limits).steps
+    limit = "steps" if most is not None and most <= step < total else None
+    if limit or run.pause_requested:
+        (run.checkpoints_dir / str(step)).mkdir(parents=True, exist_ok=True)
+        log.append(CheckpointEvent(step=step, bytes=4_200_000))
+        raise Paused(step, total, limit)
+
+
+def _newest_checkpoint(run: RunDir) -> int:
+    if not run.checkpoints_dir.is_dir():
+        return 0
+    return max((int(path.name) for path in run.checkpoints_dir.iterdir()), default=0)
 
 
 def _values(kind: str, share: float, chance: Random) -> dict[str, float | None]:
@@ -123,6 +189,13 @@ def _values(kind: str, share: float, chance: Random) -> dict[str, float | None]:
             "completions/clipped_ratio": max(0.0, 0.02 + 0.01 * noise),
             "grad_norm": 0.4 + 0.05 * noise,
         }
+    if kind == "reward_model":
+        return {
+            "loss": 0.69 - 0.3 * (1 - math.exp(-3 * share)) + 0.02 * noise,
+            "accuracy": min(1, 0.5 + 0.3 * (1 - math.exp(-3 * share)) + 0.03 * noise),
+            "margin": 1.5 * share + 0.05 * noise,
+            "grad_norm": 1.5 + 0.2 * noise,
+        }
     return {
         "loss": 2.4 * math.exp(-3 * share) + 0.2 + 0.03 * abs(noise),
         "mean_token_accuracy": 0.95 - 0.5 * math.exp(-4 * share) + 0.005 * noise,
@@ -130,6 +203,25 @@ def _values(kind: str, share: float, chance: Random) -> dict[str, float | None]:
         "grad_norm": 1.5 + 0.2 * noise,
         "learning_rate": 1e-3 * (1 - share),
     }
+
+
+def _checked(run: RunDir, share: float, chance: Random) -> dict[str, float | None]:
+    """What a short measurement during training finds."""
+    if run.spec.recipe.kind == "reward_model":
+        return {"held_out/agreement": 0.5 + 0.24 * share, "held_out/loss": 0.69 - 0.2 * share}
+    fall = 0.25 * max(0, share - 0.6) if "warned" in run.spec.name else 0
+    score = 0.2 + 0.45 * share - fall
+    found: dict[str, float | None] = {
+        "held_out/score": score,
+        "held_out/right": score,
+        "held_out/mean_tokens": 64 + 6 * share + chance.gauss(0, 0.5),
+        "held_out/clipped": 0.02,
+    }
+    if run.spec.recipe.kind == "sft":
+        found["held_out/loss"] = 2.4 * math.exp(-3 * share) + 0.3 + fall
+    for grader in run.spec.independent_graders:
+        found[f"held_out/independent/{grader.name}"] = 0.18 + 0.3 * share - 2 * fall
+    return found
 
 
 def _group(step: int, chance: Random) -> SampleEvent:
@@ -154,12 +246,18 @@ def _evaluate(run: RunDir, log: EventLog, when: str) -> None:
     base = 0.45 if run.spec.starts_from else 0.21
     share = (0.68 if run.spec.recipe.kind == "grpo" else 0.45) if later else base
     log.append(EvaluationEvent(evaluation=_evaluation(run, when, items, share)))
+    if run.spec.evaluation.guard:
+        kept = 0.4 if later and "forgets" in run.spec.name else 0.8
+        guard = _evaluation(run, when, min(items, run.spec.evaluation.guard.items), kept)
+        log.append(EvaluationEvent(evaluation=guard.model_copy(update={"task": "guard"})))
 
 
 def _evaluation(run: RunDir, when: str, items: int, share: float) -> Evaluation:
     chance = Random(f"{when} {share}")
     sampled = "".join("1" if chance.random() < share else "0" for _ in range(items - 1)) + "-"
     greedy = "".join("1" if chance.random() < share + 0.06 else "0" for _ in range(items - 1)) + "-"
+    if run.spec.recipe.kind == "reward_model":
+        sampled = greedy = ""  # it answers nothing
     wrong = int(items * 0.6)
     drafts = DraftCounts(
         wrong=wrong,
@@ -174,14 +272,57 @@ def _evaluation(run: RunDir, when: str, items: int, share: float) -> Evaluation:
         greedy=_share(greedy),
         sampled_outcomes=sampled,
         greedy_outcomes=greedy,
-        abstained=1,
+        scores=_scores(run, sampled, greedy, chance),
+        abstained=sampled.count("-"),
         errors=0,
-        mean_tokens=64.2,
+        mean_tokens=64.2 if when == "before" else 71.5,
+        reference_tokens=66.0 if run.spec.recipe.kind == "sft" else None,
+        deference=0.04 if when == "before" else 0.11,
+        loss=(2.1 if when == "before" else 0.6) if run.spec.recipe.kind == "sft" else None,
+        agreement=_agreement(when, items) if run.spec.recipe.kind == "reward_model" else None,
         clipped=0.015,
         drafts=drafts if run.spec.draft_grader else None,
-        samples=[_answer(item, sampled[item]) for item in range(run.spec.evaluation.samples_shown)],
+        samples=[_answer(n, each) for n, each in enumerate(sampled[: run.spec.evaluation.samples_shown])],
         seconds=3.2,
+        is_remembered=when == "before" and "remembered" in run.spec.name,
     )
+
+
+def _scores(run: RunDir, sampled: str, greedy: str, chance: Random) -> list[GraderScores]:
+    if run.spec.grader is None:
+        return []
+    known = {"1": 1.0, "0": 0.0, "-": None}
+    own = GraderScores(
+        grader=run.spec.grader.name,
+        role="reward",
+        sampled=[known[each] for each in sampled],
+        greedy=[known[each] for each in greedy],
+    )
+    return [own] + [
+        GraderScores(
+            grader=grader.name,
+            role="independent",
+            sampled=[round(0.6 * chance.random(), 2) for _ in sampled],
+            greedy=[round(0.6 * chance.random(), 2) for _ in greedy],
+        )
+        for grader in run.spec.independent_graders
+    ]
+
+
+def _agreement(when: str, items: int) -> Agreement:
+    right = int(items * (0.52 if when == "before" else 0.74))
+    bins = [
+        CalibrationBin(
+            low=0.5 + n / 20,
+            high=0.55 + n / 20,
+            pairs=items // 10,
+            predicted=0.525 + n / 20,
+            observed=min(1.0, 0.5 + n / 24),
+        )
+        for n in range(10)
+    ]
+    share = Share(right=right, n=items, interval=wilson(right, items))
+    return Agreement(share=share, bins=bins, expected_calibration_error=0.04, margin=1.21)
 
 
 def _share(outcomes: str) -> Share:

@@ -45,6 +45,7 @@ def home(request: Request, rulebook: RulebookDep, session: SessionDep) -> Respon
         active=lines(session, [run for run in active if run.kind != "starter"]),
         results=lines(session, results),
         shares={run.id: held_out_share(session, run) for run in results},
+        paused=[run for run in active if run.state == RunState.PAUSED and not run.wish],
         alerts=alerts(session, active, ended),
         reviews=[(each, due) for each in assessments if (due := review_due(each))][:SHOWN],
         starter=starter_run(session),

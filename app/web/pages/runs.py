@@ -1,4 +1,4 @@
-"""The list of runs, one run while it is trained and after, and stopping or deleting it."""
+"""The list of runs, and one run while it is trained and after."""
 
 import csv
 import io
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi import APIRouter, Depends, Query, Request, Response
 from markupsafe import Markup
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -18,10 +17,11 @@ from app import runs
 from app.database import now
 from app.errors import NotFound, WorkerAway
 from app.models import Assessment, Dataset, Report, Run
-from app.protocol import Artifact, EvaluationEvent, MetricEvent, RunSpec, RunState, SampleEvent
-from app.run_view import RunView
-from app.web import charts, run_words
-from app.web.deps import RunDep, SessionDep, SweepDep, WorkerDep, render
+from app.protocol import Artifact, MetricEvent, RunSpec, RunState, SampleEvent
+from app.run_view import RunView, evaluations
+from app.web import charts, evaluation_words, run_charts, run_life, run_words
+from app.web.deps import RulebookDep, RunDep, SessionDep, SweepDep, WorkerDep, render
+from app.web.run_settings import PRIORITIES
 from app.web.run_setup import setting_rows
 
 router = APIRouter()
@@ -33,12 +33,13 @@ LOG_LINES = 200
 STATE_FILTERS: dict[str, tuple[str, tuple[RunState, ...]]] = {
     "": ("Any state", ()),
     "active": ("Not over yet", tuple(state for state in RunState if not state.is_over)),
+    "paused": ("Paused", (RunState.PAUSING, RunState.PAUSED)),
     "succeeded": ("Succeeded", (RunState.SUCCEEDED,)),
     "failed": ("Failed", (RunState.FAILED,)),
     "cancelled": ("Cancelled", (RunState.CANCELLED,)),
 }
-METHOD_FILTERS = {"": "Any method", "sft": "SFT", "grpo": "GRPO"}
-SPARKED = {"sft": "loss", "grpo": "reward", "starter": "loss"}
+METHOD_FILTERS = {"": "Any method", "sft": "SFT", "grpo": "GRPO", "reward_model": "Reward model"}
+SPARKED = {"sft": "loss", "grpo": "reward", "reward_model": "accuracy", "starter": "loss"}
 
 
 # The list
@@ -63,7 +64,7 @@ def _line(session: Session, run: Run) -> Line:
     key = SPARKED.get(run.kind, "loss")
     values = _few_values(session, run, key)
     known = [value for value in values if value is not None]
-    unit = "%" if key == "reward" else ""
+    unit = "" if key == "loss" else "%"
     now = f"{key} {run_words.quantity(known[-1], unit)}" if known else ""
     return Line(run, runs.words(run), now, charts.sparkline(values, run.kind))
 
@@ -81,15 +82,10 @@ def _few_values(session: Session, run: Run, key: str) -> list[float | None]:
 
 def held_out_share(session: Session, run: Run) -> str:
     """The latest measured share of right sampled answers, or nothing."""
-    found = session.scalars(
-        select(Report.what)
-        .where(Report.run_id == run.id, Report.kind == "evaluation")
-        .order_by(Report.seq.desc())
-        .limit(1)
-    ).first()
-    if not isinstance(found, EvaluationEvent) or found.evaluation.when != "after":
+    after = evaluations(session, run).get(("main", "after"))
+    if after is None:
         return ""
-    return run_words.percent(found.evaluation.sampled.value)
+    return run_words.percent((after.agreement.share if after.agreement else after.sampled).value)
 
 
 @router.get("/runs")
@@ -103,7 +99,7 @@ def list_runs(
     wanted = STATE_FILTERS.get(state, STATE_FILTERS[""])[1]
     matching = select(Run).where(Run.state.in_(wanted)) if wanted else select(Run)
     newest = list(session.scalars(matching.order_by(Run.created_at.desc(), Run.stage.desc())))
-    if method in ("sft", "grpo"):
+    if method and method in METHOD_FILTERS:
         newest = [run for run in newest if run.kind == method]
     shown = newest[(page - 1) * RUNS_PER_PAGE : page * RUNS_PER_PAGE]
     return render(
@@ -151,11 +147,13 @@ def show_run(
     request: Request,
     files: WorkerFilesDep,
     run: RunDep,
+    rulebook: RulebookDep,
     session: SessionDep,
     table: Annotated[str, Query(max_length=80)] = "",
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
 ) -> Response:
     view = runs.view(session, run)
+    figures = run_charts.figures(view, table, page)
     names = {row.sha256: row for row in session.scalars(select(Dataset))}
     predecessor = session.get(Run, run.starts_from) if run.starts_from else None
     return render(
@@ -164,15 +162,26 @@ def show_run(
         view=view,
         opening=run_words.opening(view),
         elapsed_now=elapsed_now(view),
+        may=run_life.may(view, run),
+        limits=run_life.used(view, runs.limits_in_force(run)),
+        cost=run_life.cost(view, runs.limits_in_force(run)),
+        paused_by=runs.limit_that_paused(session, run) if run.state == RunState.PAUSED else None,
+        turn=run_life.turn(session, run),
+        priorities=PRIORITIES,
+        attempts=run_life.attempts(view),
+        findings=run_life.findings(view, rulebook, figures),
+        checkpoints=run_life.checkpoints(view),
         plan=plan_of(session, run),
         road=road(session, run, view),
         predecessor=predecessor,
         assessment=session.get(Assessment, run.assessment_id) if run.assessment_id else None,
-        figures=run_words.figures(view, table, page),
+        figures=figures,
         table=table,
-        measures=run_words.measures(view.before, view.after),
-        corrections=run_words.corrections(view.before, view.after),
-        answers=run_words.answers(view.before, view.after),
+        measures=evaluation_words.measures(view.before, view.after),
+        graders=evaluation_words.grader_results(view.spec, view.before, view.after),
+        guarded=evaluation_words.guarded(view.guard_before, view.guard_after),
+        calibrations=evaluation_words.calibrations(view.before, view.after),
+        corrections=evaluation_words.corrections(view.before, view.after),
         groups=list(reversed(view.samples)),
         colour={"sft": "--sft", "grpo": "--grpo"}.get(view.kind, "--fg"),
         worker_files=files,
@@ -189,9 +198,8 @@ def show_run(
         percent=run_words.percent,
         sentence=run_words.sentence,
         size=run_words.size,
-        counted=run_words.counted,
-        reach=run_words.reach,
-        outcome_word=run_words.outcome_word,
+        counted=evaluation_words.counted,
+        reach=evaluation_words.reach,
         right_of=right_of,
     )
 
@@ -219,7 +227,7 @@ curl http://127.0.0.1:8080/v1/chat/completions \\
 
 
 def elapsed_now(view: RunView) -> float | None:
-    if view.is_over or view.started_at is None:
+    if view.is_over or view.started_at is None or view.state == RunState.PAUSED:
         return view.elapsed_seconds
     return max(0.0, (now() - view.started_at).total_seconds())
 
@@ -238,14 +246,14 @@ def plan_of(session: Session, run: Run) -> list[StageLink]:
     chain = [run]
     while (first := chain[0].starts_from) and (before := session.get(Run, first)) and len(chain) < 10:
         chain.insert(0, before)
-    while len(chain) < 10 and (after := _successor(session, chain[-1])):
+    while len(chain) < 10 and (after := successor(session, chain[-1])):
         chain.append(after)
     if len(chain) == 1:
         return []
     return [StageLink(r.id, r.spec.name, r.kind, r.state.value, r.id == run.id) for r in chain]
 
 
-def _successor(session: Session, run: Run) -> Run | None:
+def successor(session: Session, run: Run) -> Run | None:
     return session.scalars(
         select(Run).where(Run.starts_from == run.id).order_by(Run.created_at.desc()).limit(1)
     ).first()
@@ -260,9 +268,9 @@ def road(session: Session, run: Run, view: RunView) -> list[tuple[str, object, M
     if earlier is None:
         return []
     return [
-        run_words.picture("Start", earlier.sampled, hollow=True),
-        run_words.picture(f"After {before.kind.upper() if before else ''}", view.before.sampled),
-        run_words.picture(f"After {run.kind.upper()}", view.after.sampled),
+        evaluation_words.picture("Start", earlier.sampled, hollow=True),
+        evaluation_words.picture(f"After {before.kind.upper() if before else ''}", view.before.sampled),
+        evaluation_words.picture(f"After {run.kind.upper()}", view.after.sampled),
     ]
 
 
@@ -305,35 +313,3 @@ def metrics_csv(
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
-
-
-# Stopping and deleting
-
-
-@router.get("/runs/{run_id}/cancel")
-def ask_cancel(request: Request, run: RunDep, session: SessionDep) -> Response:
-    if run.state.is_over or run.cancel_requested:
-        return RedirectResponse(f"/runs/{run.id}", 303)
-    return render(
-        request, "run_cancel.html", run=run, successor=_successor(session, run), words=runs.words(run)
-    )
-
-
-@router.post("/runs/{run_id}/cancel")
-def cancel_run(run: RunDep, session: SessionDep, sweep: SweepDep, tasks: BackgroundTasks) -> Response:
-    if not run.state.is_over:
-        runs.cancel(session, run)
-        tasks.add_task(sweep.wake)
-    return RedirectResponse(f"/runs/{run.id}", 303)
-
-
-@router.get("/runs/{run_id}/delete")
-def ask_delete(request: Request, run: RunDep, session: SessionDep) -> Response:
-    return render(request, "run_delete.html", run=run, successor=_successor(session, run))
-
-
-@router.post("/runs/{run_id}/delete")
-def delete_run(run: RunDep, session: SessionDep, sweep: SweepDep, tasks: BackgroundTasks) -> Response:
-    runs.delete(session, run)
-    tasks.add_task(sweep.wake)
-    return RedirectResponse("/runs", 303)

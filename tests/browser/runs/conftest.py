@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.settings import WebSettings
-from tests.browser.runs.scenes import Spec, grpo, sft
+from tests.browser.runs.scenes import GUARD, STRICT, Spec, grpo, preferred, sft
 from tests.worker_process import TOKEN, WorkerProcess
 
 PATIENCE_SECONDS = 60
@@ -125,6 +125,42 @@ def plan(workshop: Workshop) -> list[str]:
 def failed(workshop: Workshop) -> str:
     (run_id,) = workshop.launch(grpo("Contract triage failing", steps=20))
     assert workshop.until_over(run_id)["state"] == "failed"
+    return run_id
+
+
+@pytest.fixture(scope="session")
+def told(workshop: Workshop) -> str:
+    """A finished run with everything a run can tell: findings, checks, a guard set, independent graders."""
+    (run_id,) = workshop.launch(
+        grpo(
+            "Tenancy warned forgets remembered",
+            independent_graders=[STRICT],
+            limits={"minutes": 30.0, "price_per_gpu_hour": 2.5},
+            evaluation={"items": 100, "samples_shown": 25, "guard": GUARD},
+            keep="best",
+        )
+    )
+    assert workshop.until_over(run_id)["state"] == "succeeded"
+    return run_id
+
+
+@pytest.fixture(scope="session")
+def limited(workshop: Workshop) -> str:
+    """A run that its limit of steps paused; nobody lets it go on."""
+    (run_id,) = workshop.launch(grpo("Leases limited", steps=40, limits={"steps": 15}))
+    workshop.until(run_id, lambda run: run["state"] == "paused")
+    return run_id
+
+
+@pytest.fixture(scope="session")
+def reward_model(workshop: Workshop) -> str:
+    pair = b'{"prompt":"Case %d","chosen":"Granted, because of rule %d.","rejected":"I cannot say."}'
+    pairs = workshop.upload("Preferred answers", b"\n".join(pair % (n, n) for n in range(60)))
+    known = workshop.http.get(f"/api/v1/datasets/{pairs}").json()
+    (run_id,) = workshop.launch(
+        preferred("Preferences", dataset={"kind": "uploaded", "sha256": known["sha256"]})
+    )
+    assert workshop.until_over(run_id)["state"] == "succeeded"
     return run_id
 
 

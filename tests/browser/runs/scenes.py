@@ -44,3 +44,25 @@ def grpo(name: str, steps: int = 60, **more: Any) -> Spec:
         "max_completion_length": 96,
     }
     return sft(name) | {"recipe": recipe} | more
+
+
+STRICT: Spec = {"type": "string_check", "name": "strict", "reference": "{{ item.answer }}"}
+GUARD: Spec = {
+    "dataset": {"kind": "generated", "name": "clauses"},
+    "grader": {"type": "json_schema", "name": "record", "schema": {"type": "object"}},
+    "items": 80,
+}
+
+
+def preferred(name: str, **more: Any) -> Spec:
+    """A reward model; its dataset would hold preference pairs."""
+    recipe = {
+        "kind": "reward_model",
+        "learning_rate": 1e-4,
+        "batch_size": 16,
+        "micro_batch_size": 16,
+        "epochs": 1.0,
+        "max_length": 256,
+    }
+    found = sft(name) | {"recipe": recipe}
+    return {key: value for key, value in found.items() if "grader" not in key} | more

@@ -15,6 +15,14 @@ PAGES = (
     "/runs/{sft}",
     "/runs/{grpo}",
     "/runs/{failed}",
+    "/runs/{told}",
+    "/runs/{told}/evaluation",
+    "/runs/{told}/evaluation?blind=1",
+    "/runs/{reward_model}",
+    "/runs/{limited}",
+    "/runs/{limited}/resume",
+    "/runs/compare",
+    "/runs/compare?ids={grpo},{told}",
     "/runs/{grpo}/delete",
     "/datasets",
     "/datasets/new",
@@ -26,8 +34,16 @@ PAGES = (
 
 
 @pytest.fixture(scope="module")
-def scene(workshop, plan, failed, dataset):
-    return {"sft": plan[0], "grpo": plan[1], "failed": failed, "dataset": dataset}
+def scene(workshop, plan, failed, dataset, told, limited, reward_model):
+    return {
+        "sft": plan[0],
+        "grpo": plan[1],
+        "failed": failed,
+        "dataset": dataset,
+        "told": told,
+        "limited": limited,
+        "reward_model": reward_model,
+    }
 
 
 @pytest.fixture
