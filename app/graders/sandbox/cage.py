@@ -26,7 +26,7 @@ SECONDS_PER_CALL = 0.01
 HELPERS_SECONDS = 4.0
 """For each call, on the last clock of all, which cannot stop while a helper works."""
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 
 WORDS: dict[int, str] = {
@@ -71,7 +71,7 @@ class Cage:
 
     def _fork(self, calls: int) -> tuple[socket.socket, socket.socket]:
         cpu = self._limits.seconds + SECONDS_PER_CALL * calls
-        wall = watchdog_seconds(self._limits) + HELPERS_SECONDS * calls
+        wall = watchdog_seconds(self._limits) + HELPERS_SECONDS * calls + START_SECONDS
         asked = json.dumps({"memory": self._limits.memory_bytes, "cpu": cpu, "wall": wall}).encode()
         ours, theirs = socket.socketpair()
         with theirs:

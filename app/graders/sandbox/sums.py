@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ class Sums:
 
     def literal(self, text: str) -> Any:
         return self._ask({"do": "literal", "text": text})
+
+    def warm_up(self) -> None:
+        """Starts what takes its time to start; a failure shows when it is asked."""
+        with self._lock, suppress(Closed, Garbled, Hushed, OSError):
+            self._ready()
 
     def close(self) -> None:
         with self._lock:
@@ -80,11 +86,11 @@ class Sums:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._channel = Channel(ours)
-        deadline = time.monotonic() + START_SECONDS
-        self._channel.send(WARM_UP, deadline)
-        self._channel.receive(deadline)
-        return self._channel
+        channel, deadline = Channel(ours), time.monotonic() + START_SECONDS
+        channel.send(WARM_UP, deadline)
+        channel.receive(deadline)
+        self._channel = channel  # only now: an answer that comes late would be taken for the next one's
+        return channel
 
     def _put_down(self) -> None:
         if self._channel is not None:
