@@ -212,7 +212,7 @@ def test_what_lies_beside_the_model_comes_as_a_zip_too(client, spec, tmp_path, f
     made = tmp_path / "data" / "runs" / str(run_id) / folder
     (made / "deeper").mkdir(parents=True)
     (made / "deeper" / "file").write_bytes(b"content")
-    assert [each["name"] for each in client.get(f"/runs/{run_id}/artifacts").json()][0] == f"{folder}.zip"
+    assert client.get(f"/runs/{run_id}/artifacts").json()[0]["name"] == f"{folder}.zip"
     answer = client.get(f"/runs/{run_id}/artifacts/{folder}.zip")
     assert zipfile.ZipFile(io.BytesIO(answer.content)).read(f"{folder}/deeper/file") == b"content"
 
