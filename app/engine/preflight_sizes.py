@@ -2,6 +2,7 @@
 
 import json
 import resource
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from app.engine import rows
 from app.engine.estimated_memory import estimated
 from app.engine.failures import in_a_sentence
 from app.engine.loading import load, tokenizer_of
-from app.engine.preflight_checks import FAIL, PASS, WARN, Found, size
+from app.engine.preflight_checks import FAIL, NOT_APPLICABLE, PASS, WARN, Found, size
 from app.engine.reporting import CannotTrain, Run
 from app.engine.trainers import trainer_of
 from app.protocol import (
@@ -156,8 +157,9 @@ class Sizes:
             {"peak_bytes": peak, "available_bytes": available},
         )
 
-    @property
+    @cached_property
     def _available(self) -> float:
+        """Before anything of the run itself is loaded."""
         if self._run.inputs.device == "cuda":
             free, _ = torch.cuda.mem_get_info()
             return float(free)
@@ -168,6 +170,9 @@ class Sizes:
 
     def smoke_step(self) -> tuple[Check, Forecast | None]:
         """Trains one update on the longest rows: what runs out of memory here would have done so then."""
+        if not self._fitting:
+            why = "Every row is longer than max_length, so there is none to train on."
+            return _check(CheckName.SMOKE_STEP, NOT_APPLICABLE, why, ""), None
         with _memory_limit(self._run.inputs.device, self._available):
             try:
                 seconds = self._train_one_step()
@@ -190,6 +195,12 @@ class Sizes:
             CheckName.SMOKE_STEP, WARN if tight else PASS, sentence, fix, forecast_figures(forecast)
         ), forecast
 
+    @property
+    def _fitting(self) -> list[Row]:
+        """The longest first, without those that the run would refuse."""
+        most = getattr(self._run.spec.recipe, "max_length", sys.maxsize)
+        return [row for count, row in self._lengths if count <= most]
+
     def _train_one_step(self) -> float:
         recipe = self._run.spec.recipe
         assert isinstance(recipe, SftRecipe | GrpoRecipe | RewardModelRecipe)
@@ -200,7 +211,7 @@ class Sizes:
         if more:
             loaded.model.config.get_text_config().pad_token_id = loaded.tokenizer.pad_token_id
         timer = _Timer()
-        longest = [row for _, row in self._lengths[: recipe.batch_size]]
+        longest = self._fitting[: recipe.batch_size]
         again = -(-recipe.batch_size // len(longest))
         trainer = trainer_of(self._run, loaded, longest * again, steps=1, callbacks=[timer])
         trainer.train()

@@ -71,7 +71,7 @@ class FirstBatches:
     def _begin(self, key: str, spec: RunSpec) -> None:
         if len(self._making) >= MOST_AT_ONCE:
             raise RateLimited("Other first batches are being made; try again in a moment.")
-        folder = Path(tempfile.mkdtemp(prefix=".first-batch-", dir=self._around.data_dir.runs))
+        folder = Path(tempfile.mkdtemp(dir=self._around.folder))
         run_dir = self._around.lay_out(folder, spec, "cpu", self._around.start_of(spec))
         child = Child(MODULE, folder, self._around.environment(spec, "cpu"))
         child.tell(FirstBatchInputs(run_dir=str(run_dir.path)).model_dump_json())

@@ -92,13 +92,9 @@ class Preflights:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="preflights", daemon=True)
 
-    @property
-    def _folder(self) -> Path:
-        return self._around.data_dir.root / "preflights"
-
     def start(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        shutil.rmtree(self._around.folder, ignore_errors=True)
+        self._around.folder.mkdir(mode=0o700, exist_ok=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -178,7 +174,7 @@ class Preflights:
     def _start(self, job: Job) -> None:
         spec, start = job.request.spec, self._around.start_of(job.request.spec)
         job.state, job.began_at = PreflightState.RUNNING, time.monotonic()
-        job.folder = Path(tempfile.mkdtemp(dir=self._folder))
+        job.folder = Path(tempfile.mkdtemp(dir=self._around.folder))
         run_dir = self._around.lay_out(job.folder, spec, self._around.device, start)
         settings = self._around.settings
         inputs = PreflightInputs(

@@ -44,6 +44,11 @@ class Surroundings:
     device: str
     """`cpu` or `cuda`."""
 
+    @property
+    def folder(self) -> Path:
+        """Where such programs keep their files; emptied when the worker starts."""
+        return self.data_dir.root / "preflights"
+
     def start_of(self, spec: RunSpec) -> Start:
         if spec.starts_from:
             made = self.model_of(spec.starts_from)
@@ -79,7 +84,10 @@ class Surroundings:
 
     def environment(self, spec: RunSpec, device: str) -> dict[str, str]:
         online = spec.model.kind == "hub" and self.settings.allow_hub
-        return environment(THREADS, device, online, judge_key_for(spec, self.settings))
+        given = environment(THREADS, device, online, judge_key_for(spec, self.settings))
+        if device == "cuda":  # the trainers refuse to run where one process sees several
+            given["CUDA_VISIBLE_DEVICES"] = given.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+        return given
 
     def _reward_models(self, spec: RunSpec) -> dict[str, str]:
         """Those that are there."""

@@ -338,13 +338,15 @@ def test_in_a_browser_a_launch_is_checked_and_a_failed_check_asks_for_a_reason(c
     with page.expect_response(lambda answer: answer.request.method == "POST"):
         page.locator("[name=model][value='local:micro']").check()
     page.locator("[name='sft.max_length']").fill("16")
+    page.locator("[name=grader][value=string_check]").check()
+    page.locator("[name='grader.string_check.reference']").fill("{{ item.colour }}")
     page.get_by_role("button", name="Check and continue").click()
     page.get_by_role("button", name="Check it first").click()
     reason = page.get_by_label("Why launch it all the same?")
     reason.wait_for(timeout=180_000)
     assert "are longer than max_length (16 tokens)" in page.locator("#preflight").inner_text()
     is_clean(page)
-    launch = page.get_by_role("button", name="Launch although lengths fails")
+    launch = page.get_by_role("button", name="Launch although lengths did not pass")
     launch.click()
     assert page.url.endswith("/runs/new")  # the reason is missing, and the browser says so
     reason.fill("Only to see how it fails.")
