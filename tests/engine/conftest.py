@@ -180,10 +180,12 @@ class Engines:
         )
         return run_dir
 
-    def start(self, run_dir: RunDir, module: str = "app.engine") -> subprocess.Popen[bytes]:
+    def start(
+        self, run_dir: RunDir, module: str = "app.engine", device: str = "cpu"
+    ) -> subprocess.Popen[bytes]:
         lock = run_dir.take_lock()
         assert lock is not None
-        engine = launch(run_dir, module, lock, environment(1, "cpu", online=False))
+        engine = launch(run_dir, module, lock, environment(1, device, online=False))
         os.close(lock)
         process = engine._process
         assert process is not None

@@ -23,16 +23,32 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def main(folder: str, times: float) -> None:
+SHAPES = {
+    "micro": {
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 256,
+    },
+    "0.5B": {
+        "vocab_size": 151_936,
+        "hidden_size": 896,
+        "intermediate_size": 4864,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 2048,
+    },
+}
+"""The second is that of Qwen2.5-0.5B."""
+
+
+def main(folder: str, times: float = 1.0, shape: str = "micro") -> None:
     torch.manual_seed(0)
     words = tokenizer()
     config = LlamaConfig(
-        vocab_size=len(words),
-        hidden_size=48,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=256,
+        **{"vocab_size": len(words)} | SHAPES[shape],
         eos_token_id=words.eos_token_id,
         pad_token_id=words.pad_token_id,
         bos_token_id=None,
@@ -46,4 +62,4 @@ def main(folder: str, times: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]) if sys.argv[2:] else 1.0)
+    main(sys.argv[1], *map(float, sys.argv[2:3]), *sys.argv[3:4])

@@ -206,6 +206,17 @@ def test_the_model_comes_as_a_zip_that_opens(worker, spec):
         assert worker.http.get(f"/runs/{run_id}/artifacts/{name}").status_code == 200
 
 
+@pytest.mark.parametrize("folder", ["adapter", "bundle", "tensorboard"])
+def test_what_lies_beside_the_model_comes_as_a_zip_too(client, spec, tmp_path, folder):
+    run_id, _ = put(client, spec())
+    made = tmp_path / "data" / "runs" / str(run_id) / folder
+    (made / "deeper").mkdir(parents=True)
+    (made / "deeper" / "file").write_bytes(b"content")
+    assert client.get(f"/runs/{run_id}/artifacts").json()[0]["name"] == f"{folder}.zip"
+    answer = client.get(f"/runs/{run_id}/artifacts/{folder}.zip")
+    assert zipfile.ZipFile(io.BytesIO(answer.content)).read(f"{folder}/deeper/file") == b"content"
+
+
 @pytest.mark.parametrize(
     "name", ["..%2finputs.json", "inputs.json", "lock", "%2e%2e", "model%2fconfig.json", "x"]
 )
