@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -143,7 +144,8 @@ class WorkerProcess:
     def kill_every_engine(self) -> None:
         for path in (self.data_dir / "runs").glob("*-*"):
             if engine := self.engine(UUID(path.name)):
-                os.killpg(engine.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.killpg(os.getpgid(engine.pid), signal.SIGKILL)
 
 
 def main(data_dir: str, port: str) -> None:

@@ -119,6 +119,17 @@ def newest_sound(run_dir: RunDir) -> tuple[Checkpoint | None, list[str]]:
     return None, passed_over
 
 
+def sound(there: list[Checkpoint]) -> list[Checkpoint]:
+    """Those that still are what was published; reads all their bytes."""
+    found = []
+    for each in there:
+        try:
+            found.append(verify(each.path))
+        except Unsound:
+            continue
+    return found
+
+
 def best(checkpoints: list[Checkpoint]) -> Checkpoint | None:
     """By held-out score; among equals the earliest, which has trained least for it."""
     scored = [each for each in checkpoints if each.score is not None]

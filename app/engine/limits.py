@@ -55,5 +55,5 @@ def reached(limits: Limits, spent: Spent, steps_done: int) -> LimitName | None:
 def in_a_sentence(limits: Limits, name: LimitName, done: int, planned: int) -> str:
     return (
         f"The limit of {getattr(limits, name):g} {UNITS[name]} was reached after {done} of {planned} steps. "
-        "Everything so far is saved; resume the run with a higher limit to go on."
+        "Resume the run with a higher limit to go on from its newest checkpoint."
     )

@@ -29,9 +29,10 @@ def fit(run: Run, trainer: Any, watcher: Watcher) -> None:
     trainer.train(resume_from_checkpoint=str(found.path) if found else None)
     watcher.judge()
     run.is_trained = True
-    if (kept := watcher.model_to_keep()) and kept.step != run.steps_done:
-        trainer._load_from_checkpoint(str(checkpoints.verify(kept.path).path))
+    if kept := watcher.model_to_keep():
         run.kept_step = kept.step
+        if kept.step != run.steps_done:
+            trainer._load_from_checkpoint(str(kept.path))
 
 
 def _where_to_go_on(run: Run) -> Checkpoint | None:
@@ -91,8 +92,18 @@ def keep(run: Run, loaded: Loaded, card: Card) -> None:
     card.write(making, None)
     for file in making.iterdir():
         _sync(file)
-    making.rename(run.dir.model_dir)
+    _replace(run.dir.model_dir, making)
     shutil.rmtree(run.dir.trainer_dir, ignore_errors=True)
+
+
+def _replace(folder: Path, by: Path) -> None:
+    """An attempt that was lost while it measured has left its model there."""
+    earlier = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(earlier, ignore_errors=True)
+    if folder.exists():
+        folder.rename(earlier)
+    by.rename(folder)
+    shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _sync(path: os.PathLike[str]) -> None:

@@ -19,6 +19,9 @@ SUMMARY = "train_runtime"
 
 SPENT_EVERY_SECONDS = 5
 
+WORTH_SAVING = 0.1
+"""Of the longest time between two checkpoints: so much training is not done again for want of one."""
+
 ROOM = 1.2
 """Free disk needed before a checkpoint, in sizes of the one before."""
 
@@ -82,11 +85,16 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
     ) -> None:
         self._note_spent()
         if state.global_step >= state.max_steps:
-            return
-        if self._run.dir.cancel_requested:
+            control.should_save = control.should_save or self._saves_the_last_step()
+        elif self._run.dir.cancel_requested:
             control.should_training_stop = True
         elif self._may_save(state):
             self._save_or_go_on(state, control)
+
+    def _saves_the_last_step(self) -> bool:
+        """What follows may take long, and a process lost meanwhile would have to train again."""
+        since = time.monotonic() - self._saved
+        return self._saves and since >= self._run.inputs.checkpoint_seconds * WORTH_SAVING
 
     def _save_or_go_on(self, state: TrainerState, control: TrainerControl) -> None:
         limit = reached(self._run.limits, self._run.clock.spent(), state.global_step)
@@ -146,10 +154,12 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
 
     def model_to_keep(self) -> Checkpoint | None:
         """None: the last step's. Raises where a finding ended the training and nothing sound is there."""
-        there = checkpoints.published(self._run.dir)
+        if self._fatal is None and self._run.spec.keep == "last":
+            return None
+        there = checkpoints.sound(checkpoints.published(self._run.dir))
         best = checkpoints.best(there)
         if self._fatal is None:
-            return best if self._run.spec.keep == "best" else None
+            return best
         kept = best or next((each for each in reversed(there) if each.step < self._fatal_step), None)
         if kept is None:
             raise CannotTrain(f"{self._fatal} There was no checkpoint before it, so no model is kept.")

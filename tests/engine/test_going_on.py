@@ -111,3 +111,27 @@ def test_a_process_ended_from_outside_saves_and_leaves_no_verdict(engines, micro
     assert run_dir.verdict() is None
     (checkpoint,) = published(run_dir)
     assert (checkpoint.path / MANIFEST).is_file()
+
+
+def test_the_best_checkpoint_by_its_held_out_score_becomes_the_model(engines, micro_model, demonstrations):
+    plan = EvaluationPlan(items=10, max_completion_length=8, checks=4)
+    ended = engines.run(
+        sft_recipe(epochs=2), micro_model, demonstrations, NAMES_THE_COLOUR, plan, keep="best"
+    )
+    assert ended.end.state.value == "succeeded", ended.end
+    scores = {made.step: made.score for made in ended.happenings("checkpoint") if made.score is not None}
+    assert ended.end.kept_step == max(scores, key=lambda step: (scores[step], -step))
+    (best,) = published(ended.dir)
+    assert best.step == ended.end.kept_step
+
+
+def test_a_finding_that_stops_a_run_keeps_its_best_checkpoint(engines, micro_model, demonstrations):
+    recipe = sft_recipe(learning_rate=1.0, max_grad_norm=100.0, epochs=12, lr_scheduler="constant")
+    run_dir = engines.prepare(recipe, micro_model, demonstrations, NAMES_THE_COLOUR, on_finding="stop")
+    ended = engines.again(run_dir, checkpoint_seconds=0, why="")
+    assert ended.end.state.value == "failed"
+    finding = next(found for found in ended.happenings("health") if found.level == "stop")
+    assert ended.end.reason.startswith(finding.sentence)
+    assert ended.end.reason.endswith(f"The model of step {ended.end.kept_step} is kept.")
+    assert ended.end.kept_step <= finding.step
+    assert ended.dir.model_dir.is_dir()

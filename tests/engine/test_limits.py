@@ -31,7 +31,7 @@ def test_the_first_limit_of_which_nothing_is_left_is_named(limits, expected):
 def test_the_sentence_names_the_limit_and_how_to_go_on():
     said = in_a_sentence(Limits(minutes=2.5), "minutes", 3, 10)
     assert "limit of 2.5 minutes of training was reached after 3 of 10 steps" in said
-    assert "resume the run with a higher limit" in said
+    assert "Resume the run with a higher limit" in said
 
 
 def run_spec(recipe, **more) -> RunSpec:

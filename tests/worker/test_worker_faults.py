@@ -1,6 +1,7 @@
 """No accepted run is lost, doubled or left running, whatever is killed and whenever."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -133,6 +134,18 @@ def test_what_a_dead_engine_started_does_not_keep_its_run_alive(worker, spec):
     assert worker.until_over(run_id).state is RunState.FAILED
     lock = str(worker.data_dir / "runs" / str(run_id) / "lock")
     eventually(lambda: not holders(lock), "the end of what the engine started")
+
+
+def test_what_an_engine_left_behind_is_not_taken_for_it_by_the_next_worker(worker, spec):
+    run_id = worker.put(spec("child"))
+    worker.until_training(run_id)
+    worker.kill()
+    lock = str(worker.data_dir / "runs" / str(run_id) / "lock")
+    eventually(lambda: not any(os.getsid(each.pid) == each.pid for each in holders(lock)), "its end")
+    assert holders(lock)
+    worker.start()
+    assert worker.until_over(run_id).state is RunState.FAILED
+    assert_one_verdict(worker, run_id)
 
 
 def holders(lock: str) -> list[psutil.Process]:

@@ -36,12 +36,13 @@ class Engine:
     def __init__(self, run_dir: RunDir, process: subprocess.Popen[bytes] | None = None) -> None:
         self._run_dir = run_dir
         self._process = process
+        self._leader: psutil.Process | None = None
         self._memory_kills = memory_kills()
 
     def is_running(self) -> bool:
         if self._process is not None:
             return self._process.poll() is None
-        return self._lock_is_held()
+        return self._leader_lives() or (self._lock_is_held() and self._has_leader())
 
     def ending(self) -> Ending:
         """Only once it has ended."""
@@ -72,6 +73,18 @@ class Engine:
             with suppress(psutil.NoSuchProcess):
                 return [psutil.Process(self._process.pid)]
         return list(_holders(self._run_dir.lock_file))
+
+    def _leader_lives(self) -> bool:
+        with suppress(psutil.Error):
+            leader = self._leader
+            return bool(leader and leader.is_running() and leader.status() != psutil.STATUS_ZOMBIE)
+        return False
+
+    def _has_leader(self) -> bool:
+        """What a dead engine has left behind may hold its lock on: that alone is no engine."""
+        leaders = (each for each in self._processes() if _leads_its_session(each))
+        self._leader = next(leaders, None)
+        return self._leader is not None
 
     def _lock_is_held(self) -> bool:
         fd = self._run_dir.take_lock()

@@ -1,0 +1,39 @@
+"""A disk that is too small for a checkpoint costs the checkpoint, and neither the metrics nor the run."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.engine.checkpoints import published
+from tests.engine.conftest import NAMES_THE_COLOUR, Engines, sft_recipe
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Room for the model that is kept, and not for its optimizer beside it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("mounting a small disk is not allowed here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_checkpoint_without_room_is_given_up_and_training_goes_on(small_disk, micro_model, demonstrations):
+    engines = Engines(small_disk)
+    run_dir = engines.prepare(sft_recipe(epochs=1), micro_model, demonstrations, NAMES_THE_COLOUR)
+    ended = engines.again(run_dir, checkpoint_seconds=0, why="")
+    assert ended.end.state.value == "succeeded", ended.end
+    steps = [metric.step for metric in ended.happenings("metric") if "loss" in metric.values]
+    assert steps == list(range(1, ended.end.total_steps + 1))
+    lines = [log.line for log in ended.happenings("log")]
+    assert "No checkpoint at step 1: the disk is full." in lines
+    assert published(run_dir) == []
+    assert not run_dir.trainer_dir.exists()
