@@ -199,6 +199,9 @@ class WorkerSettings(BaseSettings):
     python_memory_bytes: int = Field(
         256_000_000, ge=16_000_000, description="Memory of a batch in the cage; a quarter of it in monty."
     )
+    trying_seconds: float = Field(
+        120, gt=0, le=600, description="How long the process may take in which a reward model is tried."
+    )
     tracking: list[Literal["mlflow", "wandb", "trackio"]] = Field(
         [], description="Where metrics are sent beside the run's own TensorBoard files, as a JSON list."
     )

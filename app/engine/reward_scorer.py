@@ -15,6 +15,8 @@ CALIBRATION = "calibration.json"
 """Beside the model: the mean reward of held-out answers, chosen and rejected, which becomes the score 0.5."""
 
 AT_ONCE = 16
+TOKENS_AT_ONCE = 16_384
+"""Padding included: one answer of many thousand tokens must not stretch fifteen short ones to its length."""
 
 Conversation = list[dict[str, str]]
 
@@ -49,8 +51,9 @@ def rewards(model: Any, tokenizer: Any, given: Sequence[Conversation]) -> list[f
     tokens = tokenizer.apply_chat_template(list(given), tokenize=True, return_dict=True)["input_ids"]
     found: dict[int, float] = {}
     order = sorted(range(len(tokens)), key=lambda index: -len(tokens[index]))
-    for start in range(0, len(order), AT_ONCE):
-        batch = order[start : start + AT_ONCE]
+    while order:
+        fitting = max(1, min(AT_ONCE, TOKENS_AT_ONCE // len(tokens[order[0]])))
+        batch, order = order[:fitting], order[fitting:]
         found |= dict(zip(batch, _rewards(model, [tokens[index] for index in batch]), strict=True))
     return [found[index] for index in range(len(tokens))]
 

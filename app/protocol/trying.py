@@ -138,8 +138,8 @@ class TrialOrder(Message):
     """A trial that needs a reward model, for an engine process, which answers with a `TrialResult`."""
 
     trial: Trial
-    model_dirs: dict[str, str]
-    """Of each reward-model run that the grader names, by its id."""
+    reward_models: dict[str, str]
+    """Directory of each reward model that the grader asks, by the id of its run."""
     device: Literal["cpu", "cuda"]
     judge: JudgeEndpoint | None = None
     sandbox: SandboxLimits = SandboxLimits()

@@ -98,6 +98,7 @@ def _lifespan(settings: WorkerSettings, data_dir: DataDir) -> Lifespan:
             playgrounds,
             preflights,
             first_batches,
+            around,
         )
         supervisor.start()
         playgrounds.start()

@@ -16,6 +16,7 @@ from app.worker.model_store import ModelStore
 from app.worker.playgrounds import Playgrounds
 from app.worker.preflights import Preflights
 from app.worker.supervisor import Supervisor
+from app.worker.trial_runs import Surroundings
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Parts:
     playgrounds: Playgrounds
     preflights: Preflights
     first_batches: FirstBatches
+    around: Surroundings
 
 
 async def parts(request: Request) -> Parts:
