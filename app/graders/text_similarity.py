@@ -3,10 +3,10 @@
 Cosine and METEOR, which OpenAI has too, are not offered: they need a model or a downloaded corpus.
 """
 
+import re
 from functools import lru_cache
 from typing import Any
 
-import re2
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from nltk.translate.gleu_score import sentence_gleu
 from rapidfuzz import fuzz
@@ -20,7 +20,7 @@ from app.protocol import Score, TextSimilarity
 MOST_WORDS = 2000
 """ROUGE-L takes time with the product of both lengths; of longer texts the beginning is compared."""
 
-_WORD = re2.compile(r"[\pL\pN\pM]+")
+_WORD = re.compile(r"[^\W_]+")
 
 
 def grade_similarity(grader: TextSimilarity, answer: Answer) -> Score:
