@@ -153,7 +153,7 @@ def test_a_failed_run_says_why_and_offers_another_try(watch, failed):
     page, _ = watch(failed)
     expect(page.locator("#now")).to_contain_text("The loss was not a number")
     expect(page.get_by_text("RuntimeError: loss is nan")).to_be_visible()
-    page.get_by_role("link", name="Run it again").click()
+    page.get_by_role("link", name="New run with these settings").click()
     assert page.get_by_label("Name", exact=True).input_value() == "Contract triage failing again"
     assert page.get_by_label("Steps", exact=True).input_value() == "20"
 
