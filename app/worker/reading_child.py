@@ -72,7 +72,8 @@ def _run(command: list[str], task: Task) -> str | None:
 
 
 def _says_so(said: bytes) -> bool:
-    return b"MemoryError" in said or b"annot allocate memory" in said
+    signs = (b"MemoryError", b"annot allocate memory", b"failed to map segment")
+    return any(sign in said for sign in signs)
 
 
 def _environment() -> dict[str, str]:
