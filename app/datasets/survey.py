@@ -162,13 +162,6 @@ def number_of(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def survey(rows: Iterable[Row], total: int, held_out: set[int]) -> Survey:
-    surveyed = Survey(total, held_out)
-    for row in rows:
-        surveyed.add(row)
-    return surveyed
-
-
 # In words
 
 
