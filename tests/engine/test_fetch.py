@@ -1,4 +1,4 @@
-"""Rows from the hub as a file: nulls that only fill columns are left out, limits are kept, failures are told."""
+"""Rows from the hub as a file: fillers are left out, limits are kept, failures are told."""
 
 import json
 from datetime import date
