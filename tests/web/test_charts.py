@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from app.web.charts import Span, interval, sparkline
+from app.web.charts import Span, interval, lines, reliability, sparkline
 
 
 def points(drawn: str) -> list[list[tuple[float, float]]]:
@@ -36,3 +36,22 @@ def test_an_interval_stands_where_its_shares_are_and_says_them():
 
 def test_a_label_cannot_leave_its_attribute():
     assert "<script>" not in interval(Span('"><script>', 0, 0.5, 1))
+
+
+def test_lines_share_their_axes_and_marks_stand_at_their_step():
+    drawn = lines([([0, 10], [0.0, 1.0]), ([5], [0.5])], marks=[(5, "1")])
+    first, second = points(drawn)
+    assert first[0][0] == 0
+    assert first[1][0] == 100
+    assert sum(x for x, _ in second) / len(second) == 50
+    assert 'x1="50.00" x2="50.00"' in drawn
+    assert '<text class="sign" x="50.00%"' in drawn
+
+
+def test_a_line_is_named_where_it_ends():
+    assert lines([([0, 1], [0.0, None])], ends=["A & B"]).count("A &amp; B") == 1
+
+
+def test_a_reward_model_that_is_right_as_often_as_it_says_lies_on_the_line():
+    drawn = reliability([(0.5, 0.5, 10), (1.0, 1.0, 10), (0.7, 0.2, 0)])
+    assert re.findall(r'cx="([^"]*)" cy="([^"]*)"', drawn) == [("0.0", "100.0"), ("200.0", "0.0")]
