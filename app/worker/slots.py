@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-from app.protocol import RunState
 from app.run_dir import Inputs
 from app.settings import WorkerSettings
 from app.worker.data_dir import DataDir
@@ -53,8 +52,8 @@ class Slots:
         )
 
     def keep_warm(self, runs: Iterable[FollowedRun]) -> None:
-        """A run that starts needs the processor more than the next one that may come."""
-        if not any(run.engine and run.state in (None, RunState.QUEUED, RunState.STARTING) for run in runs):
+        """A run before its first step needs the processor more than the next one that may come."""
+        if not any(run.engine and not run.is_over and run.steps[0] == 0 for run in runs):
             self._warm.refill()
 
     @property
