@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from app.protocol import AdapterTuning
+from app.protocol import AdapterTuning, Limits
 from tests.engine.conftest import NAMES_THE_COLOUR, SAYS_E, grpo_recipe, sft_recipe
 
 pytestmark = pytest.mark.engine
@@ -48,6 +48,23 @@ def test_grpo_with_an_adapter_goes_on_from_the_merged_model(engines, sft, demons
     # The merged model answers as the one that was measured with its adapter on.
     again = engines.run(sft_recipe(epochs=0.01), sft.dir.model_dir, demonstrations, NAMES_THE_COLOUR)
     assert again.evaluation("before").greedy_outcomes == sft.evaluation("after").greedy_outcomes
+
+
+def test_an_adapter_goes_on_after_a_pause_as_if_there_had_been_none(
+    engines, sft, micro_model, demonstrations
+):
+    run_dir = engines.prepare(
+        sft.dir.spec.recipe, micro_model, demonstrations, NAMES_THE_COLOUR, limits=Limits(steps=3)
+    )
+    paused = engines.again(run_dir, checkpoint_seconds=0, why="")
+    assert paused.happenings("state")[-1].state.value == "paused"
+    run_dir.write_limits(Limits(steps=1000))
+    resumed = engines.again(run_dir)
+    assert resumed.end.state.value == "succeeded", resumed.end
+    told = {m.step: m.values["loss"] for m in resumed.happenings("metric") if "loss" in m.values}
+    expected = {m.step: m.values["loss"] for m in sft.happenings("metric") if "loss" in m.values}
+    assert told == pytest.approx(expected, rel=1e-4)
+    assert resumed.evaluation("after").greedy_outcomes == sft.evaluation("after").greedy_outcomes
 
 
 def test_four_bits_are_refused_on_a_cpu_before_anything_is_measured(engines, micro_model, demonstrations):
