@@ -87,7 +87,7 @@ def finish(
 def keep(run: Run, loaded: Loaded, card: Card) -> None:
     making = run.dir.path / ".model.new"
     shutil.rmtree(making, ignore_errors=True)
-    tuning.save(loaded.model, loaded.found.folder, making, run.dir.adapter_dir)
+    tuning.save(loaded.model, run.spec, loaded.found.folder, making, run.dir.adapter_dir)
     loaded.tokenizer.save_pretrained(making)
     card.write(making, None)
     for file in making.iterdir():

@@ -8,10 +8,14 @@ from typing import Any
 import torch
 
 from app.engine.reporting import CannotTrain, Run
-from app.protocol import AdapterTuning, FullTuning, RunSpec
+from app.protocol import AdapterTuning, FullTuning, HubModel, RunSpec
 
 REWARD_HEAD = "score"
 """Of a sequence classification model: new, so trained in full beside the adapters."""
+
+
+ELSEWHERE = "start"
+"""What an adapter calls the model it belongs to where that is not on the hub, as bundles call its folder."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def adapter_config(spec: RunSpec) -> Any:
     return LoraConfig(**settings)
 
 
-def save(model: Any, base: Path, model_folder: Path, adapter_folder: Path) -> None:
+def save(model: Any, spec: RunSpec, base: Path, model_folder: Path, adapter_folder: Path) -> None:
     """The model as it stands, in a form that loads anywhere; an adapter beside it, where one was trained.
 
     The adapter is added to the weights that the run started from, in float32, so that what 4 bits or bfloat16
@@ -94,7 +98,14 @@ def save(model: Any, base: Path, model_folder: Path, adapter_folder: Path) -> No
     if not hasattr(model, "merge_and_unload"):
         model.save_pretrained(model_folder)
         return
-    model.save_pretrained(adapter_folder)
+    hub = spec.model.id if isinstance(spec.model, HubModel) and spec.starts_from is None else None
+    for adapter in model.peft_config.values():
+        # A folder of this machine means nothing elsewhere.
+        adapter.base_model_name_or_path = hub or ELSEWHERE
+    model.save_pretrained(adapter_folder, save_embedding_layers=False)
+    (adapter_folder / "README.md").unlink(
+        missing_ok=True
+    )  # a form with blanks that names this machine's folder
     _merged(model, base, adapter_folder).save_pretrained(model_folder)
 
 
