@@ -18,7 +18,7 @@ LISTED_LINES = 20
 SAME_ANSWER_SHARE = 0.9
 FEWEST_FOR_SAME = 10
 
-PLACEHOLDERS = frozenset({"nan", "n/a", "#n/a", "null", "undefined", "todo", "tbd", "none", "-", "?", "..."})
+PLACEHOLDERS = frozenset({"nan", "n/a", "#n/a", "null", "undefined", "tbd", "none", "-", "?", "..."})
 
 
 class Survey:
@@ -239,7 +239,7 @@ _EQUAL_PAIRS = (
     "Leave them out: the repaired copy does.",
 )
 _PLACEHOLDERS = (
-    "In {n} {rows} the answer reads like a missing value (NaN, n/a, null, todo, …).",
+    "In {n} {rows} the answer reads like a missing value (NaN, n/a, null, tbd, …).",
     "Fill in the answer or leave the row out, unless it is meant.",
 )
 _PADDING = (
