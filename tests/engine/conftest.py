@@ -25,6 +25,7 @@ from app.protocol import (
 )
 from app.run_dir import Accepted, Inputs, RunDir, create_run_dir
 from app.worker.launchers.local import environment, launch
+from tests.engine.nursery import Born, Nursery
 
 PATIENCE_SECONDS = 200
 """Until an engine is given up; a passing test never comes near it."""
@@ -148,7 +149,8 @@ class Ended:
 class Engines:
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.started: list[subprocess.Popen[bytes]] = []
+        self._nursery: Nursery | None = None
+        self.started: list[subprocess.Popen[bytes] | Born] = []
 
     def prepare(
         self,
@@ -182,15 +184,31 @@ class Engines:
 
     def start(
         self, run_dir: RunDir, module: str = "app.engine", device: str = "cpu"
-    ) -> subprocess.Popen[bytes]:
+    ) -> subprocess.Popen[bytes] | Born:
         lock = run_dir.take_lock()
         assert lock is not None
-        engine = launch(run_dir, module, lock, environment(1, device, online=False))
+        process = self._process(run_dir, module, device, lock)
         os.close(lock)
-        process = engine._process
-        assert process is not None
         self.started.append(process)
         return process
+
+    def _process(
+        self, run_dir: RunDir, module: str, device: str, lock: int
+    ) -> subprocess.Popen[bytes] | Born:
+        if module == "app.engine" and device == "cpu":
+            self._nursery = self._nursery or Nursery()
+            return self._nursery.birth(run_dir, lock)
+        process = launch(run_dir, module, lock, environment(1, device, online=False))._process
+        assert process is not None
+        return process
+
+    def close(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if self._nursery:
+            self._nursery.close()
 
     def run(self, *given: object, **named: object) -> Ended:
         run_dir = self.prepare(*given, **named)
@@ -201,7 +219,7 @@ class Engines:
         run_dir.write_inputs(run_dir.inputs.model_copy(update={"why": "a test", **changes}))
         return self.wait(run_dir, self.start(run_dir))
 
-    def until(self, run_dir: RunDir, process: subprocess.Popen[bytes], kind: str) -> None:
+    def until(self, run_dir: RunDir, process: subprocess.Popen[bytes] | Born, kind: str) -> None:
         """Until the engine has said something of this kind."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not any(event.what.kind == kind for event in run_dir.events(limit=100_000)):
@@ -209,7 +227,7 @@ class Engines:
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
-    def wait(self, run_dir: RunDir, process: subprocess.Popen[bytes]) -> Ended:
+    def wait(self, run_dir: RunDir, process: subprocess.Popen[bytes] | Born) -> Ended:
         return Ended(run_dir, process.wait(PATIENCE_SECONDS))
 
 
@@ -217,7 +235,4 @@ class Engines:
 def engines(tmp_path_factory: pytest.TempPathFactory):
     engines = Engines(tmp_path_factory.mktemp("runs"))
     yield engines
-    for process in engines.started:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+    engines.close()
