@@ -53,7 +53,7 @@ def amount(value: float, unit: str = "") -> str:
 def cost(view: RunView, limits: Limits) -> str:
     """`0.42 GPU-hours so far, 1.05 at 2.5 an hour; about 0.9 GPU-hours in all at this pace.`"""
     hours, price = view.spent.gpu_hours, limits.price_per_gpu_hour
-    if hours * 60 < 0.01:
+    if not hours:
         return ""
     so_far = "" if view.is_over else " so far"
     said = f"{_hours(hours)}{so_far}" + (
@@ -67,6 +67,8 @@ def cost(view: RunView, limits: Limits) -> str:
 
 
 def _hours(hours: float) -> str:
+    if hours * 60 < 1:
+        return f"{amount(hours * 3600)} GPU-seconds"
     return f"{amount(hours * 60)} GPU-minutes" if hours < 1 else f"{amount(hours)} GPU-hours"
 
 

@@ -34,7 +34,7 @@ ADAPTER = (
 LIMITS = (
     Setting(
         "steps",
-        "Steps",
+        "Step limit",
         "Pauses after so many steps, however many were asked for.",
         "",
         kind="whole",

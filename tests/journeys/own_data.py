@@ -70,7 +70,6 @@ MODULES = [
     "tokenize",
     "traceback",
     "types",
-    "typing",
     "unicodedata",
     "unittest.mock",
     "urllib.parse",

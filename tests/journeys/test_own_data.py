@@ -6,6 +6,9 @@ from tests.journeys.own_data import GRADES_SUMS, docstring_lines, sum_lines
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine]
 
+PATIENCE_SECONDS = 600
+"""For a real training; a passing test never comes near it."""
+
 SFT = {
     "kind": "sft",
     "learning_rate": 1e-2,
@@ -35,35 +38,55 @@ def uploaded(product, name: str, lines: list[str]) -> dict:
 def trained(product, dataset: dict, **spec: object) -> dict:
     run = {"model": {"kind": "local", "name": "micro"}, "dataset": dataset["summary"]["ref"]} | spec
     (run_id,) = product.launch(run)
-    return product.until_over(run_id)
+    return product.until_over(run_id, PATIENCE_SECONDS)
+
+
+NEAR_THE_SUMMARY = {
+    "type": "text_similarity",
+    "name": "near the summary",
+    "reference": "{{ item.reference }}",
+    "evaluation_metric": "rouge_l",
+    "pass_threshold": 0.3,
+}
 
 
 @pytest.mark.timeout(900)
 def test_documentation_strings_are_profiled_and_learned_from(product, browser_page):
-    dataset = uploaded(product, "Standard library", docstring_lines(600))
-    profile = dataset["summary"]["profile"]
-    assert profile["rows"] == 600
+    dataset = uploaded(product, "Standard library", docstring_lines(400))
+    assert dataset["summary"]["profile"]["compared_rows"] == 400
     browser_page.goto(f"{product.address}/datasets/{dataset['id']}")
-    assert "SFT yes" in " ".join(browser_page.locator("main").inner_text().split())
+    assert "SFT yes." in " ".join(browser_page.locator("main").inner_text().split())
     run = trained(
         product,
         dataset,
         name="Describe functions",
         recipe=SFT,
-        grader={
-            "type": "text_similarity",
-            "name": "near the summary",
-            "reference": "{{ item.reference }}",
-            "evaluation_metric": "rouge_l",
-            "pass_threshold": 0.3,
-        },
+        grader=NEAR_THE_SUMMARY,
         evaluation={"items": 40, "max_completion_length": 60, "checks": 2, "check_items": 10},
     )
     assert run["state"] == "succeeded", run["failure"]
     assert run["after"]["loss"] < 0.8 * run["before"]["loss"]
-    before, after = (run[when]["scores"][0]["sampled"] for when in ("before", "after"))
-    assert sum(after) > sum(before)
+    assert len(run["after"]["scores"][0]["sampled"]) == 40
+    assert run["metrics"]["held_out/loss"]
     assert run["after"]["samples"]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_the_starter_comes_nearer_to_documentation_strings(product_with_starter):
+    dataset = uploaded(product_with_starter, "Standard library", docstring_lines(3000))
+    run = trained(
+        product_with_starter,
+        dataset,
+        model={"kind": "starter"},
+        name="Describe functions",
+        recipe=SFT,
+        grader=NEAR_THE_SUMMARY,
+        evaluation={"items": 200, "max_completion_length": 60, "checks": 2},
+    )
+    assert run["state"] == "succeeded", run["failure"]
+    before, after = (run[when]["scores"][0]["sampled"] for when in ("before", "after"))
+    assert sum(after) > 1.5 * sum(before)
 
 
 @pytest.mark.timeout(900)

@@ -34,16 +34,21 @@ class Workshop:
         found: dict[str, Any] = self.http.get(f"/api/v1/runs/{run_id}").json()
         return found
 
-    def until(self, run_id: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    def until(
+        self,
+        run_id: str,
+        reached: Callable[[dict[str, Any]], bool],
+        patience: float = PATIENCE_SECONDS,
+    ) -> dict[str, Any]:
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if reached(run := self.run(run_id)):
                 return run
             time.sleep(0.1)
         raise AssertionError(f"it never happened; the run is {run['state']}: {run['detail']}")
 
-    def until_over(self, run_id: str) -> dict[str, Any]:
-        return self.until(run_id, lambda run: run["is_over"])
+    def until_over(self, run_id: str, patience: float = PATIENCE_SECONDS) -> dict[str, Any]:
+        return self.until(run_id, lambda run: run["is_over"], patience)
 
     def until_training(self, run_id: str) -> dict[str, Any]:
         return self.until(run_id, lambda run: run["state"] == "running" and run["step"] > 0)

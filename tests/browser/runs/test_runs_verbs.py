@@ -48,11 +48,11 @@ def test_a_limit_that_was_reached_is_raised_before_it_goes_on(look, workshop):
     page.get_by_role("link", name="Go on with a higher limit").click()
     page.get_by_role("button", name="Go on").click()
     expect(page.locator(".error-summary")).to_contain_text("would pause again at once")
-    page.get_by_label("Steps (optional)").fill("a few")
+    page.get_by_label("Step limit (optional)").fill("a few")
     page.get_by_role("button", name="Go on").click()
     expect(page.locator("[id='limits.steps-error']")).to_contain_text("whole number")
-    expect(page.get_by_label("Steps (optional)")).to_have_value("a few")
-    page.get_by_label("Steps (optional)").fill("30")
+    expect(page.get_by_label("Step limit (optional)")).to_have_value("a few")
+    page.get_by_label("Step limit (optional)").fill("30")
     page.get_by_role("button", name="Go on").click()
     assert workshop.until_over(run_id)["state"] == "succeeded"
 
