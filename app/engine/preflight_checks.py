@@ -1,7 +1,7 @@
 """The checks without tokens and memory: model files, settings, data, grader, tracking, disk."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -12,7 +12,7 @@ from app.engine.reporting import Run
 from app.engine.weight_files import parameters, trouble_with_weights
 from app.graders.attacks import attack_answers, attack_report
 from app.graders.grading import check as check_grader
-from app.graders.grading import parts
+from app.graders.grading import reward_model_runs
 from app.protocol import (
     AttackReport,
     Check,
@@ -22,7 +22,6 @@ from app.protocol import (
     GrpoRecipe,
     PreflightInputs,
     Recipe,
-    RewardModelGrader,
     RunSpec,
     SftRecipe,
     StarterRecipe,
@@ -182,7 +181,7 @@ class Looking:
 
     def reward_model(self) -> Check:
         name = CheckName.REWARD_MODEL
-        wanted = sorted({str(grader.run) for grader in _reward_models(self.spec)})
+        wanted = sorted(map(str, reward_model_runs(self.spec.all_graders)))
         if not wanted:
             return Check(name=name, result=NOT_APPLICABLE, sentence="No grader here is a reward model.")
         missing = [run for run in wanted if run not in self.run.inputs.reward_models]
@@ -294,14 +293,6 @@ def _trains_all(recipe: Recipe) -> bool:
 
 
 # Graders
-
-
-def _reward_models(spec: RunSpec) -> Iterator[RewardModelGrader]:
-    given = [spec.grader, spec.draft_grader, *spec.independent_graders]
-    for grader in given:
-        for part in parts(grader) if grader else ():
-            if isinstance(part, RewardModelGrader):
-                yield part
 
 
 def _grader_check(report: AttackReport, *, is_reward: bool) -> Check:

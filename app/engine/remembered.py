@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import file_digest, sha256
 from importlib.metadata import version
@@ -11,15 +11,13 @@ from typing import Any
 
 from app.datasets.formats import Row
 from app.engine.reporting import Run
+from app.graders.grading import asks_judge
 from app.protocol import (
     AdapterTuning,
     Evaluation,
     Grader,
     HubModel,
-    Multi,
     RunSpec,
-    ScoreModel,
-    SelfCorrection,
     StarterRecipe,
 )
 
@@ -64,24 +62,7 @@ class Memory:
 
 def _is_judged(spec: RunSpec) -> bool:
     """A judge may change behind its name, so what it said once is not taken for what it would say."""
-    return any(isinstance(part, ScoreModel) for grader in _graders(spec) for part in _parts(grader))
-
-
-def _parts(grader: Grader) -> Iterator[Grader]:
-    yield grader
-    inner: list[Grader] = []
-    if isinstance(grader, Multi):
-        inner = list(grader.graders.values())
-    elif isinstance(grader, SelfCorrection):
-        inner = [grader.draft, grader.final]
-    for each in inner:
-        yield from _parts(each)
-
-
-def _graders(spec: RunSpec) -> list[Grader]:
-    return [
-        grader for grader in (spec.grader, spec.draft_grader, *spec.independent_graders) if grader is not None
-    ]
+    return any(asks_judge(grader) for grader in spec.graders)
 
 
 def _key(run: Run, spec: RunSpec, model: Path, rows: Sequence[Row]) -> str:

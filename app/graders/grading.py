@@ -1,8 +1,9 @@
 """Grades one answer, and says what is wrong with a grader before it grades any."""
 
 import keyword
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+from uuid import UUID
 
 from app.errors import Problem
 from app.graders.answer import Answer
@@ -23,6 +24,7 @@ from app.protocol import (
     Outcome,
     Python,
     Regex,
+    RewardModelGrader,
     ScoreModel,
     SelfCorrection,
     Sql,
@@ -80,6 +82,12 @@ def parts(grader: Grader) -> Iterator[Grader]:
     yield grader
     for each in inner(grader).values():
         yield from parts(each)
+
+
+def reward_model_runs(graders: Iterable[Grader]) -> list[UUID]:
+    """The runs whose reward models these ask, each once."""
+    asked = (part for grader in graders for part in parts(grader))
+    return list(dict.fromkeys(part.run for part in asked if isinstance(part, RewardModelGrader)))
 
 
 def asks_judge(grader: Grader) -> bool:

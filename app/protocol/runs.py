@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from app.protocol.graders import Grader
 from app.protocol.recipes import Limits, Recipe
-from app.protocol.sources import DatasetRef, ModelRef
+from app.protocol.sources import DatasetRef, ModelRef, UploadedDataset
 from app.protocol.words import Message, Name, RunId
 
 
@@ -67,6 +67,25 @@ class RunSpec(Message):
         older = None if self.recipe.kind == "starter" else self.recipe.max_minutes
         minutes = [each for each in (self.limits.minutes, older) if each is not None]
         return self.limits.model_copy(update={"minutes": min(minutes, default=None)})
+
+    @property
+    def graders(self) -> list[Grader]:
+        """Of its own task, the reward's first."""
+        named = (self.grader, self.draft_grader, *self.independent_graders)
+        return [grader for grader in named if grader is not None]
+
+    @property
+    def all_graders(self) -> list[Grader]:
+        """The guard task's among them."""
+        guard = self.evaluation.guard
+        return [*self.graders, guard.grader] if guard else self.graders
+
+    @property
+    def uploads(self) -> set[str]:
+        """Identities of the brought datasets that it reads: its own, and the guard task's."""
+        guard = self.evaluation.guard
+        read = (self.dataset, guard.dataset if guard else None)
+        return {ref.sha256 for ref in read if isinstance(ref, UploadedDataset)}
 
     @model_validator(mode="after")
     def _trains_on_something(self) -> "RunSpec":

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.database import now
 from app.errors import Conflict, InvalidInput, NotFound, Problem
 from app.models import NamedGrader, Run
-from app.protocol import AttackReport, ExpertAgreement, Grader, Name, RunSpec, Trial, TrialReport
+from app.protocol import AttackReport, ExpertAgreement, Grader, Name, Trial, TrialReport
 from app.worker_client import WorkerClient
 
 KEYED = UUID("2d4c6b1a-59d1-4c39-9a0a-3c1f4f8a7b52")
@@ -127,13 +127,7 @@ def delete(session: Session, grader: NamedGrader) -> None:
 def used_by(session: Session, spec: Grader) -> list[Run]:
     """The latest runs that were launched with exactly this grader."""
     recent = session.scalars(select(Run).order_by(Run.created_at.desc()).limit(RUNS_LOOKED_THROUGH))
-    return [run for run in recent if spec in _graders(run.spec)][:10]
-
-
-def _graders(spec: RunSpec) -> Iterator[Grader | None]:
-    yield from (spec.grader, spec.draft_grader, *spec.independent_graders)
-    if spec.evaluation.guard:
-        yield spec.evaluation.guard.grader
+    return [run for run in recent if spec in run.spec.all_graders][:10]
 
 
 # What changed

@@ -23,11 +23,7 @@ def sandbox_of(settings: WorkerSettings) -> SandboxLimits:
 
 def judge_key_for(spec: RunSpec, settings: WorkerSettings) -> str:
     """Empty unless the run asks the judge: what an engine does not need it is not given."""
-    graders = (spec.grader, spec.draft_grader, *spec.independent_graders)
-    guard = spec.evaluation.guard
-    if guard is not None:
-        graders = (*graders, guard.grader)
-    is_needed = any(asks_judge(grader) for grader in graders if grader is not None)
+    is_needed = any(asks_judge(grader) for grader in spec.all_graders)
     return settings.judge_key.get_secret_value() if is_needed else ""
 
 

@@ -49,6 +49,10 @@ def _model_problems(spec: RunSpec, models: ModelStore, allow_hub: bool) -> Itera
 
 
 def _dataset_problems(spec: RunSpec, datasets: DatasetStore) -> Iterator[Problem]:
+    guard = spec.evaluation.guard
+    if guard and guard.dataset.kind == "uploaded" and not datasets.find(guard.dataset.sha256):
+        what = "this dataset is not on the worker; upload it first"
+        yield Problem(where="evaluation.guard.dataset.sha256", what=what)
     if spec.dataset is None:
         return
     summary = datasets.summary(spec.dataset)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from app.graders.grading import parts
-from app.protocol import DatasetRef, RewardModelGrader, RunSpec, RunState
+from app.graders.grading import reward_model_runs
+from app.protocol import DatasetRef, RunState
 from app.worker.dataset_store import DatasetStore
 from app.worker.followed_run import FollowedRun
 from app.worker.model_store import ModelStore
@@ -34,18 +34,10 @@ def predecessor_of(run: FollowedRun, runs: Mapping[UUID, FollowedRun]) -> Follow
     return _finished(found, title)
 
 
-def reward_model_runs(spec: RunSpec) -> list[UUID]:
-    """The runs whose reward models this one's graders ask."""
-    guard = spec.evaluation.guard
-    named = (spec.grader, spec.draft_grader, *spec.independent_graders, guard.grader if guard else None)
-    asked = [part for grader in named if grader for part in parts(grader)]
-    return list(dict.fromkeys(part.run for part in asked if isinstance(part, RewardModelGrader)))
-
-
 def reward_models_of(run: FollowedRun, runs: Mapping[UUID, FollowedRun]) -> dict[str, str]:
     """Their directories. Raises Blocked while one is not there yet, CannotStart if it never will be."""
     found: dict[str, str] = {}
-    for run_id in reward_model_runs(run.spec):
+    for run_id in reward_model_runs(run.spec.all_graders):
         grades = runs.get(run_id)
         title = f"the reward model of “{grades.spec.name}”," if grades else "the run of its reward model"
         if grades is None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from app.errors import InvalidInput, NotFound, Problem, Unavailable
-from app.graders.grading import asks_judge, parts
+from app.graders.grading import asks_judge, reward_model_runs
 from app.protocol import Grader, RewardModelGrader, RunState, Trial, TrialOrder, TrialReport, TrialResult
 from app.worker.grading import judge_of, sandbox_of
 from app.worker.launchers.local import environment
@@ -18,7 +18,7 @@ MODULE = "app.engine.grade_once"
 
 def reward_models(grader: Grader, around: Surroundings) -> dict[str, str]:
     """Where the reward models are that it asks. Raises InvalidInput where one is not there to be asked."""
-    asked = [part.run for part in parts(grader) if isinstance(part, RewardModelGrader)]
+    asked = reward_model_runs([grader])
     where = "grader.run" if isinstance(grader, RewardModelGrader) else "grader"
     problems = tuple(Problem(where=where, what=what) for run in asked if (what := _missing(run, around)))
     if problems:

@@ -1,36 +1,34 @@
 """Runs the queue: oldest run first, as many engines as there are slots, a verdict for every exit."""
 
 import logging
-import os
 import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import UUID
 
-from app.errors import Conflict, InvalidInput, NotFound, Problem
-from app.protocol import (
-    Happening,
-    Limits,
-    RunSpec,
-    RunState,
-    RunStatus,
-    StateEvent,
-    UploadedDataset,
-    is_raised,
-)
+from app.errors import Conflict, NotFound
+from app.protocol import Limits, RunSpec, RunState, RunStatus, StateEvent
 from app.run_dir import Accepted, RunDir, create_run_dir
 from app.settings import WorkerSettings
 from app.worker.data_dir import DataDir
 from app.worker.dataset_store import DatasetStore
 from app.worker.device import Processors
-from app.worker.followed_run import FollowedRun, Verdict
+from app.worker.endings import close, has_last_word, tell
+from app.worker.followed_run import FollowedRun
 from app.worker.launch_checks import refuse_unrunnable
 from app.worker.launchers.local import Engine
-from app.worker.losses import Ending, pause_seconds, why_not_again
 from app.worker.model_store import ModelStore
-from app.worker.predecessors import Blocked, CannotStart, reward_model_runs
+from app.worker.predecessors import Blocked, CannotStart
+from app.worker.refusals import (
+    refuse_circle,
+    refuse_other_settings,
+    refuse_over,
+    refuse_to_pause,
+    refuse_to_resume,
+    refuse_while_needed,
+    refuse_while_read,
+)
 from app.worker.slots import Slots
 from app.worker.starter_run import STARTER_SPEC, needs_starter, starter_attempts, starter_id
 
@@ -96,8 +94,8 @@ class Supervisor:
         with self._lock:
             if self._is_known(run_id, spec):
                 return self._status(self._runs[run_id]), False
-            self._refuse_circle(run_id, spec)
-            self._refuse_other_settings(spec)
+            refuse_circle(run_id, spec, self._runs)
+            refuse_other_settings(spec, self._runs)
             if needs_starter(spec):
                 self._ensure_starter()
             run = self._add(run_id, spec)
@@ -133,8 +131,7 @@ class Supervisor:
         with self._lock:
             run = self._run(run_id)
             run.catch_up()
-            if run.end:
-                raise Conflict(f"This run is already over: it {run.end.state.value}.")
+            refuse_over(run)
             if not run.has_been_cancelled:
                 run.note_cancel()
                 if run.engine:
@@ -148,11 +145,11 @@ class Supervisor:
         with self._lock:
             run = self._run(run_id)
             self._follow(run)
-            self._refuse_to_pause(run)
+            refuse_to_pause(run)
             run.dir.request_pause()
             run.is_pausing = True
             if run.engine is None:
-                self._tell(run, StateEvent(state=RunState.PAUSED, detail="Paused before it started."))
+                tell(run, StateEvent(state=RunState.PAUSED, detail="Paused before it started."))
                 run.forget_pause()
             return self._status(run)
 
@@ -162,12 +159,12 @@ class Supervisor:
             self._follow(run)
             if run.engine and run.state is RunState.PAUSED:
                 self._is_gone_when_killed(run, run.engine)
-            self._refuse_to_resume(run, limits)
+            refuse_to_resume(run, limits)
             if limits:
                 run.dir.write_limits(limits)
                 run.limits = limits
             run.forget_pause()
-            self._tell(run, StateEvent(state=RunState.QUEUED, detail="Resumed."))
+            tell(run, StateEvent(state=RunState.QUEUED, detail="Resumed."))
             self._follow_all()
             return self._status(run)
 
@@ -175,8 +172,7 @@ class Supervisor:
         with self._lock:
             run = self._run(run_id)
             run.catch_up()
-            if run.end:
-                raise Conflict(f"This run is already over: it {run.end.state.value}.")
+            refuse_over(run)
             run.dir.write_priority(priority)
             run.priority = priority
             self._wake.set()
@@ -192,12 +188,8 @@ class Supervisor:
         shutil.rmtree(doomed, ignore_errors=True)
 
     def refuse_if_used(self, sha256: str) -> None:
-        """An upload is needed until every run on it is over."""
         with self._lock:
-            for run in self._in_order():
-                dataset = run.spec.dataset
-                if not run.is_over and isinstance(dataset, UploadedDataset) and dataset.sha256 == sha256:
-                    raise Conflict(f"The run “{run.spec.name}” still uses this dataset; cancel it first.")
+            refuse_while_read(sha256, self._in_order())
 
     # The queue
 
@@ -227,7 +219,7 @@ class Supervisor:
         elif run.is_over:
             return
         elif run.has_been_cancelled:
-            self._close(run, RunState.CANCELLED)
+            close(run, RunState.CANCELLED)
         elif not run.is_paused and time.monotonic() >= run.not_before:
             self._advance(run)
 
@@ -256,77 +248,11 @@ class Supervisor:
         engine.kill()
 
     def _bury(self, run: FollowedRun, engine: Engine) -> None:
-        if self._has_last_word(run, engine.ending()):
+        if has_last_word(run, engine.ending(), self._settings):
             run.engine = None
             self._wake.set()
         else:
             engine.kill()  # it is gone, but something that it started still holds the lock
-
-    def _has_last_word(self, run: FollowedRun, ended: Ending) -> bool:
-        """Writes what became of a run whose engine is gone; False while somebody else still holds it."""
-        if run.has_been_cancelled:
-            return self._close(run, RunState.CANCELLED)
-        if run.stalled:
-            return self._close(run, RunState.FAILED, run.stalled)
-        if run.state is RunState.PAUSED and not run.is_over:
-            run.forget_pause()
-            return True
-        if not ended.is_loss:
-            return self._close(run, RunState.FAILED, ended.sentence)
-        return self._lose(run, ended)
-
-    def _lose(self, run: FollowedRun, ended: Ending) -> bool:
-        """Not the run's own fault, so it is started again, after a pause and not without end."""
-        with _held(run.dir) as is_ours:
-            if not is_ours:
-                return False
-            run.catch_up()
-            if run.is_over:
-                return True
-            if run.is_pausing:
-                run.tell(
-                    StateEvent(state=RunState.PAUSED, detail=f"{ended.sentence} It was to pause anyway.")
-                )
-                run.forget_pause()
-                return True
-            self._again_or_failed(run, ended)
-            return True
-
-    def _again_or_failed(self, run: FollowedRun, ended: Ending) -> None:
-        losses = run.losses_with(ended.signature)
-        why_not = why_not_again(losses, self._settings.retries)
-        if why_not is not None:
-            run.give_verdict(RunState.FAILED, f"{ended.sentence} {why_not}".strip())
-            log.warning("run %s failed: %s", run.id, run.end.reason if run.end else "")
-            return
-        run.dir.write_losses(losses)
-        run.losses = losses
-        pause = pause_seconds(losses, self._settings.retry_seconds)
-        run.tell(
-            StateEvent(
-                state=RunState.QUEUED,
-                detail=f"{ended.sentence} It starts again after {pause:g} s, as attempt {run.attempt} "
-                f"of at most {1 + self._settings.retries}, from its newest checkpoint.",
-            )
-        )
-        run.not_before = time.monotonic() + pause
-        log.warning("run %s was lost (%s) and is started again", run.id, ended.signature)
-
-    def _close(self, run: FollowedRun, state: Verdict, reason: str | None = None) -> bool:
-        """Appends the verdict unless there is one; False while somebody else still holds the run."""
-        with _held(run.dir) as is_ours:
-            if is_ours:
-                run.catch_up()
-            if is_ours and not run.is_over:
-                run.give_verdict(state, reason)
-                log.info("run %s %s: %s", run.id, state.value, reason or "as asked")
-        return is_ours
-
-    def _tell(self, run: FollowedRun, happening: Happening) -> None:
-        with _held(run.dir) as is_ours:
-            if not is_ours:
-                raise Conflict("This run's process is still shutting down; try again in a few seconds.")
-            run.tell(happening)
 
     def _advance(self, run: FollowedRun) -> None:
         run.is_waiting, run.waits_for = False, None
@@ -335,7 +261,7 @@ class Supervisor:
         except Blocked as blocked:
             run.is_waiting, run.waits_for = True, str(blocked)
         except CannotStart as error:
-            self._close(run, RunState.FAILED, str(error))
+            close(run, RunState.FAILED, str(error))
 
     def _adopt(self, run: FollowedRun) -> None:
         """A held lock is a living engine; a free one without a verdict, a dead one."""
@@ -401,59 +327,12 @@ class Supervisor:
         self._watch(run, engine)
         return run.engine is None
 
-    def _refuse_circle(self, run_id: UUID, spec: RunSpec) -> None:
-        """A run may arrive before the one that it starts from, so two could wait for each other."""
-        before = spec.starts_from
-        while before != run_id:
-            if not (known := self._runs.get(before) if before else None):
-                return
-            before = known.spec.starts_from
-        what = "this run would wait for itself; name an earlier run"
-        raise InvalidInput("This run could never start.", (Problem(where="starts_from", what=what),))
-
-    def _refuse_other_settings(self, spec: RunSpec) -> None:
-        """A checkpoint is only good for the training that it was saved from."""
-        earlier = self._runs.get(spec.continues) if spec.continues else None
-        if earlier is None:
-            return
-        free = {"name": "", "continues": None, "limits": Limits(), "starts_from": None}
-        if earlier.spec.model_copy(update=free) != spec.model_copy(update=free):
-            what = "only a run with the same settings can be continued; launch this one without `continues`"
-            raise InvalidInput("This run could never start.", (Problem(where="continues", what=what),))
-
-    def _refuse_to_pause(self, run: FollowedRun) -> None:
-        if run.end:
-            raise Conflict(f"This run is already over: it {run.end.state.value}.")
-        if run.has_been_cancelled:
-            raise Conflict("This run is being cancelled; it cannot be paused any more.")
-        if run.is_paused:
-            raise Conflict("This run is already paused.")
-
-    def _refuse_to_resume(self, run: FollowedRun, limits: Limits | None) -> None:
-        if run.end:
-            raise Conflict(f"This run is already over: it {run.end.state.value}; retry it instead.")
-        if run.has_been_cancelled:
-            raise Conflict("This run is being cancelled; it cannot be resumed any more.")
-        if not run.is_paused:
-            raise Conflict("Only a paused run can be resumed, and this one is not paused.")
-        if run.limit and not is_raised(run.limit, run.limits_in_force, limits or run.limits_in_force):
-            raise Conflict(
-                f"This run was paused by its limit `{run.limit}`; resume it with `limits` in which that one "
-                "is higher or left out."
-            )
-
     def _refuse_to_delete(self, run: FollowedRun) -> None:
         if not run.is_over:
             raise Conflict("This run is not over; cancel it first.")
         if run in starter_attempts(self._runs):
             raise Conflict("The starter model is kept: runs may start from it at any time.")
-        for other in self._in_order():
-            if not other.is_over and other.spec.starts_from == run.id:
-                raise Conflict(f"The run “{other.spec.name}” starts from this one; cancel it first.")
-            if other.spec.continues == run.id and not (other.is_over or other.saved):
-                raise Conflict(f"The run “{other.spec.name}” goes on from this one; cancel it first.")
-            if not other.is_over and run.id in reward_model_runs(other.spec):
-                raise Conflict(f"The run “{other.spec.name}” is graded by this one's model; cancel it first.")
+        refuse_while_needed(run, self._in_order())
         if run.engine and not self._is_gone_when_killed(run, run.engine):
             raise Conflict("This run's process is still shutting down; try again in a few seconds.")
 
@@ -464,13 +343,3 @@ def _runs_in(data_dir: DataDir) -> Iterator[FollowedRun]:
             yield FollowedRun.read(UUID(path.name), RunDir(path))
         except (ValueError, OSError):
             log.exception("%s is not a run that this version can read; left alone", path)
-
-
-@contextmanager
-def _held(run_dir: RunDir) -> Iterator[bool]:
-    lock = run_dir.take_lock()
-    try:
-        yield lock is not None
-    finally:
-        if lock is not None:
-            os.close(lock)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import NotFound
+from app.graders.grading import reward_model_runs
 from app.protocol import RunSpec, RunState
 from app.run_dir import Accepted, Inputs, RunDir, create_run_dir
 from app.settings import WorkerSettings
@@ -13,7 +14,6 @@ from app.worker.dataset_store import DatasetStore
 from app.worker.grading import judge_key_for, judge_of, sandbox_of
 from app.worker.launchers.local import environment
 from app.worker.model_store import ModelStore
-from app.worker.predecessors import reward_model_runs
 from app.worker.supervisor import Supervisor
 
 THREADS = 1
@@ -91,7 +91,7 @@ class Surroundings:
 
     def _reward_models(self, spec: RunSpec) -> dict[str, str]:
         """Those that are there."""
-        found = {str(run_id): self.model_of(run_id) for run_id in reward_model_runs(spec)}
+        found = {str(run_id): self.model_of(run_id) for run_id in reward_model_runs(spec.all_graders)}
         return {run_id: str(folder) for run_id, folder in found.items() if folder}
 
     def _own(self, spec: RunSpec) -> Path | None:
