@@ -27,8 +27,8 @@ from app.database import Database
 from app.errors import InvalidInput, TuningForkError
 from app.migrations import require_head
 from app.rulebooks import Rulebooks
-from app.runs import Sweep
 from app.settings import WebSettings
+from app.sweep import Sweep
 from app.web import api, pages
 from app.web.api.examples import document
 from app.web.deps import Parts

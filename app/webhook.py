@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.database import Database, now
 from app.models import Run
-from app.protocol import RunState
+from app.protocol import OVER
 from app.settings import WebSettings
 
 log = logging.getLogger("tuning_fork.webhook")
@@ -52,7 +52,7 @@ class Webhook:
             Run.notified_at.is_(None),
             Run.ended_at > now() - OLDEST,
             Run.notify_attempts < len(PAUSES),
-            Run.state.in_([state for state in RunState if state.is_over]),
+            Run.state.in_(OVER),
         )
         with database.reading() as session:
             return [

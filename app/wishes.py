@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, TuningForkError, WorkerAway
 from app.models import Report, Run
-from app.protocol import LimitName, Limits, RunState, RunStatus, StateEvent, is_raised
+from app.protocol import OVER, LimitName, Limits, RunState, RunStatus, StateEvent, is_raised
 from app.run_view import words
 from app.worker_client import WorkerClient
 
@@ -73,8 +73,7 @@ def limit_that_paused(session: Session, run: Run) -> LimitName | None:
 
 def outstanding(session: Session) -> Iterator[Wish]:
     """Of runs that the worker has and that are not over."""
-    over = [state for state in RunState if state.is_over]
-    asked = select(Run).where(Run.accepted_at.is_not(None), Run.state.not_in(over), ~Run.cancel_requested)
+    asked = select(Run).where(Run.accepted_at.is_not(None), Run.state.not_in(OVER), ~Run.cancel_requested)
     for run in session.scalars(asked.where((Run.priority != Run.priority_told) | Run.wish.is_not(None))):
         if run.priority != run.priority_told:
             yield Wish(run.id, "priority", priority=run.priority)

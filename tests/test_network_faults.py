@@ -11,6 +11,7 @@ from app.database import Database
 from app.models import Report, Run
 from app.protocol import RunState
 from app.settings import WebSettings
+from app.sweep import Sweep
 from app.worker_client import WorkerClient
 from tests.tcp_proxy import TcpProxy
 from tests.test_runs import spec_of
@@ -47,9 +48,9 @@ def settings(database_url, tmp_path) -> WebSettings:
 
 
 @pytest.fixture
-def sweep(database, settings, proxy) -> Iterator[runs.Sweep]:
+def sweep(database, settings, proxy) -> Iterator[Sweep]:
     client = WorkerClient(proxy.url, TOKEN)
-    sweep = runs.Sweep(settings, database, client)
+    sweep = Sweep(settings, database, client)
     yield sweep
     sweep.stop()
     client.close()

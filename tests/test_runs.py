@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select
 
-from app import runs
+from app import copying, runs
 from app.database import Database, now
 from app.errors import Conflict, InvalidInput, RateLimited
 from app.models import Dataset, Removal, Report, Run
@@ -29,6 +29,7 @@ from app.protocol import (
     UploadedDataset,
 )
 from app.settings import WebSettings
+from app.sweep import Sweep
 from app.web.api.runs import Launch
 from tests.weather import Weather, away, client_through, settings_for, slow
 from tests.web.launching import SPEC, named
@@ -43,7 +44,7 @@ class World:
         self.weather = Weather(worker)
         self.database = Database(settings.resolved_database_url())
         self.client = client_through(self.weather)
-        self.sweep = runs.Sweep(settings, self.database, self.client)
+        self.sweep = Sweep(settings, self.database, self.client)
 
     def launch(self, *specs: dict[str, object], key: str | None = None) -> list[UUID]:
         plan = [spec_of(spec) for spec in specs]
@@ -301,7 +302,7 @@ def test_eight_watchers_of_one_run_copy_every_event_once(world):
     def watch() -> None:
         start.wait()
         while not world.run(run_id).state.is_over:
-            runs.sync(world.database, world.client, run_id)
+            copying.sync(world.database, world.client, run_id)
 
     with ThreadPoolExecutor(8) as watchers:
         for watcher in [watchers.submit(watch) for _ in range(8)]:
@@ -322,7 +323,7 @@ def status(run_id: UUID, state: RunState, last_seq: int, detail: str | None = No
 
 def keep(world: World, page: EventPage) -> Run:
     with world.database.writing() as session, session.begin():
-        runs.keep(session, page.status.id, page)
+        copying.keep(session, page.status.id, page)
     return world.run(page.status.id)
 
 
@@ -442,10 +443,31 @@ def test_a_dataset_in_use_is_not_deleted(alone):
     with alone.database.writing() as session, pytest.raises(Conflict):
         runs.delete_dataset(session, session.scalars(select(Dataset)).one())
     with alone.database.writing() as session, session.begin():
-        runs.conclude(session.get(Run, run_id), RunState.FAILED)
+        copying.conclude(session.get(Run, run_id), RunState.FAILED)
         runs.delete_dataset(session, session.scalars(select(Dataset)).one())
     with alone.database.reading() as session:
         assert session.get(Removal, sha256).kind == "dataset"
+
+
+def test_the_dataset_of_a_guard_set_must_be_there_and_stays_while_a_run_needs_it(alone):
+    guarded = {"guard": {"dataset": {"kind": "uploaded", "sha256": "ab" * 32}, "grader": SPEC["grader"]}}
+    with pytest.raises(InvalidInput) as refusal:
+        alone.launch(named("a", evaluation=guarded))
+    assert refusal.value.problems[0].where == "plan.0.evaluation.guard.dataset"
+    guarded["guard"]["dataset"]["sha256"] = dataset_of(alone, DatasetKind.DEMONSTRATIONS, 10)
+    alone.launch(named("a", evaluation=guarded))
+    with alone.database.writing() as session, pytest.raises(Conflict, match="uses this dataset"):
+        runs.delete_dataset(session, session.scalars(select(Dataset)).one())
+
+
+def test_a_reward_model_is_not_deleted_while_a_run_is_to_be_graded_by_it(alone):
+    [trained] = alone.launch(SPEC)
+    with alone.database.writing() as session, session.begin():
+        copying.conclude(session.get(Run, trained), RunState.SUCCEEDED)
+    asks = {"type": "reward_model", "name": "preferred", "run": str(trained)}
+    alone.launch(named("a", independent_graders=[asks]))
+    with alone.database.writing() as session, pytest.raises(Conflict, match="graded by this one's model"):
+        runs.delete(session, session.get(Run, trained))
 
 
 def test_only_so_many_runs_at_a_time(make_world):
@@ -460,7 +482,7 @@ def test_a_run_that_is_not_over_is_not_deleted_and_one_that_is_not_cancelled(alo
     with alone.database.writing() as session, pytest.raises(Conflict, match="cancel it first"):
         runs.delete(session, session.get(Run, first))
     with alone.database.writing() as session, session.begin():
-        runs.conclude(session.get(Run, first), RunState.SUCCEEDED)
+        copying.conclude(session.get(Run, first), RunState.SUCCEEDED)
     with alone.database.writing() as session, pytest.raises(Conflict, match="starts from this one"):
         runs.delete(session, session.get(Run, first))
     with alone.database.writing() as session, pytest.raises(Conflict, match="already over"):

@@ -122,6 +122,7 @@ from app.protocol.recipes import (
     Tuning,
 )
 from app.protocol.runs import (
+    OVER,
     EvaluationPlan,
     Guard,
     LimitName,
@@ -185,6 +186,7 @@ __all__ = [
     "ADVANCED",
     "INVISIBLE",
     "OUTPUT",
+    "OVER",
     "Abstain",
     "AdapterTuning",
     "AdvancedField",

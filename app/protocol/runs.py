@@ -117,6 +117,8 @@ class RunState(StrEnum):
         return self in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 
 
+OVER = tuple(state for state in RunState if state.is_over)
+
 # Enums arrive as JSON strings, which strict models refuse unless told otherwise.
 State = Annotated[RunState, Field(strict=False)]
 

@@ -10,7 +10,7 @@ from fastapi import Depends, Request, Response
 from fastapi.templating import Jinja2Templates
 from sqlalchemy.orm import Session
 
-from app import __version__, runs
+from app import __version__
 from app.advisor.rulebook import Rulebook
 from app.assistant import Assistant
 from app.database import Database
@@ -18,6 +18,7 @@ from app.errors import Conflict, NotFound, RulebookGone
 from app.models import Assessment, Dataset, Run
 from app.rulebooks import Rulebooks
 from app.settings import WebSettings
+from app.sweep import Sweep
 from app.web.security import Limiter
 from app.worker_client import WorkerClient
 
@@ -32,7 +33,7 @@ class Parts:
     worker: WorkerClient
     assistant: Assistant
     templates: Jinja2Templates
-    sweep: runs.Sweep
+    sweep: Sweep
     limiter: Limiter
     """Of anonymous recommendations."""
     login_limiter: Limiter
@@ -70,7 +71,7 @@ async def worker(parts: PartsDep) -> WorkerClient:
     return parts.worker
 
 
-async def sweep(parts: PartsDep) -> runs.Sweep:
+async def sweep(parts: PartsDep) -> Sweep:
     return parts.sweep
 
 
@@ -78,7 +79,7 @@ SettingsDep = Annotated[WebSettings, Depends(settings)]
 DatabaseDep = Annotated[Database, Depends(database)]
 RulebookDep = Annotated[Rulebook, Depends(rulebook)]
 WorkerDep = Annotated[WorkerClient, Depends(worker)]
-SweepDep = Annotated[runs.Sweep, Depends(sweep)]
+SweepDep = Annotated[Sweep, Depends(sweep)]
 
 
 def session(request: Request, database: DatabaseDep) -> Iterator[Session]:

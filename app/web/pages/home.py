@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.models import Assessment, Report, Run
-from app.protocol import HealthEvent, RunState
+from app.protocol import OVER, HealthEvent, RunState
 from app.web.deps import RulebookDep, SessionDep, render
 from app.web.pages.runs import held_out_share, lines
 from app.web.records import review_due
@@ -16,7 +16,6 @@ from app.web.records import review_due
 router = APIRouter()
 
 SHOWN = 5
-_OVER = tuple(state for state in RunState if state.is_over)
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,10 @@ class Alert:
 def home(request: Request, rulebook: RulebookDep, session: SessionDep) -> Response:
     assessments = list(session.scalars(select(Assessment).order_by(Assessment.updated_at.desc())))
     active = list(
-        session.scalars(select(Run).where(Run.state.not_in(_OVER)).order_by(Run.created_at, Run.stage))
+        session.scalars(select(Run).where(Run.state.not_in(OVER)).order_by(Run.created_at, Run.stage))
     )
     over = list(
-        session.scalars(select(Run).where(Run.state.in_(_OVER)).order_by(Run.ended_at.desc()).limit(20))
+        session.scalars(select(Run).where(Run.state.in_(OVER)).order_by(Run.ended_at.desc()).limit(20))
     )
     ended = [run for run in over if run.kind != "starter"]
     results = ended[:SHOWN]

@@ -410,5 +410,6 @@ def _launch(order: Order, settings: SettingsDep, sweep: SweepDep, tasks: Backgro
 
 
 def _field(where: str) -> str:
-    """`plan.1.dataset` is the form's `dataset`."""
-    return where.rsplit(".", 1)[-1]
+    """`plan.1.dataset` is the form's `dataset`, `plan.1.evaluation.guard.dataset` its `guard.dataset`."""
+    *_, before, last = ("", *where.split("."))
+    return f"guard.{last}" if before == "guard" else last
