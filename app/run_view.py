@@ -1,6 +1,8 @@
 """What a page and the API show of a run: where it stands in words, its curves, and before against after."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -153,16 +155,22 @@ def words(run: Run) -> str:
 
 def standing(session: Session, run: Run) -> Standing:
     recent = [] if run.state.is_over else _reports(session, run, "metric", newest=RECENT_STEPS)
-    return Standing(**_standing(session, run, recent))
+    return Standing(**_standing(session, run, recent, _reports(session, run, "state")))
+
+
+TOLD = ("state", "resume", "metric", "evaluation", "health", "checkpoint", "end")
+"""What a view is made of, read at once; of the rest only the newest."""
 
 
 def view(session: Session, run: Run) -> RunView:
-    metrics = _reports(session, run, "metric")
-    measured = evaluations(session, run)
+    told = _reports(session, run, *TOLD)
+    states = [report for report in told if report.kind == "state"]
+    recent = [report for report in told if report.kind == "metric"][-RECENT_STEPS:]
+    measured = _measured(told)
     before, after = measured.get(("main", "before")), measured.get(("main", "after"))
-    end = next((r.what for r in _reports(session, run, "end") if isinstance(r.what, EndEvent)), None)
+    end = next(iter(_of(EndEvent, told)), None)
     return RunView(
-        **_standing(session, run, metrics[-RECENT_STEPS:]),
+        **_standing(session, run, recent, states),
         spec=run.spec,
         stage=run.stage,
         stages=run.stages,
@@ -171,39 +179,34 @@ def view(session: Session, run: Run) -> RunView:
         milestone_id=run.milestone_id,
         advised=run.advised,
         override_reason=run.override_reason,
-        metrics=curves(told_once(r.what for r in _reports(session, run, "metric", "resume"))),
+        metrics=curves(told_once(report.what for report in told)),
         before=before,
         after=after,
         comparison=_change(before, after),
-        findings=[r.what for r in _reports(session, run, "health") if isinstance(r.what, HealthEvent)],
-        samples=[
-            r.what
-            for r in _reports(session, run, "sample", newest=SAMPLES_SHOWN)
-            if isinstance(r.what, SampleEvent)
-        ],
+        findings=_of(HealthEvent, told),
+        samples=_of(SampleEvent, _reports(session, run, "sample", newest=SAMPLES_SHOWN)),
         failure=_failure(run, end),
         guard_before=measured.get(("guard", "before")),
         guard_after=measured.get(("guard", "after")),
-        checkpoints=_checkpoints(session, run),
-        resumes=[r.what for r in _reports(session, run, "resume") if isinstance(r.what, ResumeEvent)],
+        checkpoints=_checkpoints(_of(CheckpointEvent, told)),
+        resumes=_of(ResumeEvent, told),
         kept_step=end.kept_step if end else None,
-        spent=spent(session, run),
+        spent=_spent(session, run, states),
     )
 
 
 def evaluations(session: Session, run: Run) -> dict[tuple[str, str], Evaluation]:
     """The latest of each task and time: `main` or `guard`, `before` or `after`."""
-    told = [r.what for r in _reports(session, run, "evaluation")]
-    return {
-        (what.evaluation.task, what.evaluation.when): what.evaluation
-        for what in told
-        if isinstance(what, EvaluationEvent)
-    }
+    return _measured(_reports(session, run, "evaluation"))
 
 
-def _checkpoints(session: Session, run: Run) -> list[CheckpointEvent]:
+def _measured(told: Iterable[Report]) -> dict[tuple[str, str], Evaluation]:
+    found = [what.evaluation for what in _of(EvaluationEvent, told)]
+    return {(each.task, each.when): each for each in found}
+
+
+def _checkpoints(told: Sequence[CheckpointEvent]) -> list[CheckpointEvent]:
     """One a step, as it was told last."""
-    told = [r.what for r in _reports(session, run, "checkpoint") if isinstance(r.what, CheckpointEvent)]
     by_step = {each.step: each for each in told}
     return [by_step[step] for step in sorted(by_step, reverse=True)]
 
@@ -211,10 +214,10 @@ def _checkpoints(session: Session, run: Run) -> list[CheckpointEvent]:
 AT_WORK = (RunState.STARTING, RunState.RUNNING, RunState.EVALUATING, RunState.PAUSING, RunState.CANCELLING)
 
 
-def spent(session: Session, run: Run) -> Spent:
+def _spent(session: Session, run: Run, states: Sequence[Report]) -> Spent:
     """From what the events tell; an open phase counts up to the latest event."""
-    turns = [(r.at, r.what.state) for r in _reports(session, run, "state") if isinstance(r.what, StateEvent)]
-    last = session.get(Report, (run.id, run.last_seq)) if run.last_seq else None
+    turns = [(report.at, report.what.state) for report in states if isinstance(report.what, StateEvent)]
+    last = _latest(session, run)
     ends = [at for at, _ in turns[1:]] + ([last.at] if last else [])
     working = training = 0.0
     for (began, state), ended in zip(turns, ends, strict=False):
@@ -250,7 +253,9 @@ def _value(point: Point) -> float:
     return point.value
 
 
-def _standing(session: Session, run: Run, recent: list[Report]) -> dict[str, object]:
+def _standing(
+    session: Session, run: Run, recent: Sequence[Report], states: Sequence[Report]
+) -> dict[str, object]:
     total = run.total_steps
     return {
         "id": run.id,
@@ -268,7 +273,7 @@ def _standing(session: Session, run: Run, recent: list[Report]) -> dict[str, obj
         "total_steps": total,
         "progress": min(1.0, run.steps_done / total) if total else 0.0,
         "phase": None if run.state.is_over else _phase(session, run),
-        "elapsed_seconds": _elapsed(session, run),
+        "elapsed_seconds": _elapsed(session, run, states),
         "eta_seconds": None if run.state.is_over else _eta(recent, total),
         "last_seq": run.last_seq,
         "created_at": run.created_at,
@@ -284,6 +289,17 @@ def _reports(session: Session, run: Run, *kinds: str, newest: int | None = None)
     return list(session.scalars(of_run.order_by(Report.seq.desc()).limit(newest)))[::-1]
 
 
+H = TypeVar("H")
+
+
+def _of(kind: type[H], told: Iterable[Report]) -> list[H]:
+    return [report.what for report in told if isinstance(report.what, kind)]
+
+
+def _latest(session: Session, run: Run) -> Report | None:
+    return session.get(Report, (run.id, run.last_seq)) if run.last_seq else None
+
+
 def _phase(session: Session, run: Run) -> Phase | None:
     """The latest progress, unless a later event says that its phase is over."""
     latest = session.scalars(
@@ -297,12 +313,11 @@ def _phase(session: Session, run: Run) -> Phase | None:
     return Phase(name=latest.what.phase, done=latest.what.done, total=latest.what.total)
 
 
-def _elapsed(session: Session, run: Run) -> float | None:
+def _elapsed(session: Session, run: Run, states: Sequence[Report]) -> float | None:
     if run.started_at and run.ended_at:
         return max(0.0, (run.ended_at - run.started_at).total_seconds())
-    starts = (r for r in _reports(session, run, "state") if _is_start(r))
-    first = next(starts, None)
-    last = session.get(Report, (run.id, run.last_seq)) if run.last_seq else None
+    first = next((report for report in states if _is_start(report)), None)
+    last = _latest(session, run)
     return max(0.0, last.at - first.at) if first and last else None
 
 
@@ -310,7 +325,7 @@ def _is_start(report: Report) -> bool:
     return isinstance(report.what, StateEvent) and report.what.state == RunState.STARTING
 
 
-def _eta(recent: list[Report], total: int | None) -> float | None:
+def _eta(recent: Sequence[Report], total: int | None) -> float | None:
     steps = [(r.at, r.what.step) for r in recent if isinstance(r.what, MetricEvent)]
     if not total or len(steps) < 2 or steps[-1][1] <= steps[0][1]:
         return None

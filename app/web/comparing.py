@@ -1,11 +1,8 @@
 """Two to four results side by side: recommendations, scenarios, or an assessment's present answers."""
 
-import csv
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from io import StringIO
 from typing import Any, Literal
 from uuid import UUID
 
@@ -28,8 +25,6 @@ DRAFT = "draft:"
 """Before an assessment's id: its present answers, advised on now."""
 
 NOT_ASKED = "Not asked"
-
-NUMERIC = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -236,16 +231,13 @@ def _answered(question: str, title: str, found: Sequence[Column]) -> Answered:
 # As a table for a spreadsheet
 
 
-def as_csv(found: Sequence[Column]) -> str:
-    """One column a result; no cell is a formula to a spreadsheet."""
-    rows: list[Sequence[object]] = [
+def as_rows(found: Sequence[Column]) -> list[Sequence[object]]:
+    """One column a result."""
+    return [
         ("", *(f"{column.assessment.name}: {column.label}" for column in found)),
         *_summary(found),
+        *((row.title, *row.words) for row in answered(found)),
     ]
-    rows += [(row.title, *row.words) for row in answered(found)]
-    sheet = StringIO()
-    csv.writer(sheet).writerows([[harmless(str(cell)) for cell in row] for row in rows])
-    return sheet.getvalue()
 
 
 def _summary(found: Sequence[Column]) -> list[Sequence[object]]:
@@ -266,10 +258,3 @@ def _summary(found: Sequence[Column]) -> list[Sequence[object]]:
     for place, factor in enumerate(advice[0].factors):
         rows.append((f"{factor.title}: weight", *(one.factors[place].weight for one in advice)))
     return rows
-
-
-def harmless(cell: str) -> str:
-    """A spreadsheet takes what begins with one of these for a formula; numbers may keep their sign."""
-    if cell[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") and not NUMERIC.fullmatch(cell):
-        return f"'{cell}"
-    return cell

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from app import runs
 from app.errors import NotFound
-from app.models import Dataset, Report, Run
+from app.models import Report, Run
 from app.protocol import MetricEvent
 from app.run_view import RunView
-from app.web import charts, evaluation_words, run_life
+from app.web import charts, evaluation_words, named_datasets, run_life
 from app.web.evaluation_words import GraderResult
 from app.web.run_charts import BY_KIND, Series
 from app.web.run_setup import NOT_SET, setting_rows
@@ -46,7 +46,7 @@ class Column:
 
 def columns(session: Session, ids: Sequence[UUID]) -> list[Column]:
     """In the order asked for; raises NotFound where one of them is gone."""
-    names = {row.sha256: row.name for row in session.scalars(select(Dataset))}
+    names = named_datasets.names(session)
     return [_column(session, letter, run_id, names) for letter, run_id in zip(LETTERS, ids, strict=False)]
 
 

@@ -252,11 +252,13 @@ def figures(view: RunView, table: str = "", page: int = 1) -> list[Figure]:
             continue
         beside = list(_beside(series, view.metrics))[:MOST_BESIDE]
         marks = [*marks_of(series, view), *_resumed(view)]
-        rows = _rows(points, beside, marks)
-        pages = max(1, -(-len(rows) // ROWS_PER_PAGE))
+        values = [{p.step: p.value for p in line} for line in (points, *(each.points for each in beside))]
+        steps = sorted({mark.step for mark in marks}.union(*values), reverse=True)
+        pages = max(1, -(-len(steps) // ROWS_PER_PAGE))
         number = min(max(1, page), pages) if table == series.key else 1
-        shown = rows[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE]
-        found.append(Figure(series, not found, points, beside, marks, shown, number, pages))
+        shown = steps[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE]
+        rows = [_row(step, values, marks) for step in shown]
+        found.append(Figure(series, not found, points, beside, marks, rows, number, pages))
     return found
 
 
@@ -304,14 +306,6 @@ def _resumed(view: RunView) -> list[Mark]:
     return [Mark(each.from_step, "↻", "went on", "#attempts") for each in view.resumes]
 
 
-def _rows(points: Sequence[Point], beside: Sequence[Line], marks: Sequence[Mark]) -> list[Row]:
-    values = [{p.step: p.value for p in line} for line in (points, *(each.points for each in beside))]
-    steps = {step for each in values for step in each} | {mark.step for mark in marks}
-    return [
-        Row(
-            step,
-            tuple(each.get(step) for each in values),
-            ", ".join(mark.words for mark in marks if mark.step == step),
-        )
-        for step in sorted(steps, reverse=True)
-    ]
+def _row(step: int, values: Sequence[Mapping[int, float]], marks: Sequence[Mark]) -> Row:
+    told = ", ".join(mark.words for mark in marks if mark.step == step)
+    return Row(step, tuple(each.get(step) for each in values), told)

@@ -1,12 +1,13 @@
 """Tables for a spreadsheet: no cell is a formula to it."""
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from io import StringIO
 
 from fastapi import Response
 
-from app.web.comparing import harmless
+NUMERIC = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII)
 
 
 def csv_file(rows: Iterable[Sequence[object]], name: str) -> Response:
@@ -20,3 +21,10 @@ def csv_file(rows: Iterable[Sequence[object]], name: str) -> Response:
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def harmless(cell: str) -> str:
+    """A spreadsheet takes what begins with one of these for a formula; numbers may keep their sign."""
+    if cell[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") and not NUMERIC.fullmatch(cell):
+        return f"'{cell}"
+    return cell

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 from app.errors import InvalidInput, NotFound
 from app.models import Assessment, Milestone
 from app.web.advice_shown import scale, share
-from app.web.comparing import FEWEST, MOST, as_csv, columns, comparison, name_of, wanted
+from app.web.comparing import FEWEST, MOST, as_rows, columns, comparison, name_of, wanted
 from app.web.deps import PartsDep, SessionDep, render
+from app.web.spreadsheet import csv_file
 
 router = APIRouter()
 
@@ -48,11 +49,7 @@ def compare(request: Request, session: SessionDep, parts: PartsDep, ids: Ids, on
 
 @router.get("/compare.csv")
 def compare_csv(session: SessionDep, parts: PartsDep, ids: Ids) -> Response:
-    return Response(
-        as_csv(columns(session, parts.rulebooks, wanted(ids))),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="comparison.csv"'},
-    )
+    return csv_file(as_rows(columns(session, parts.rulebooks, wanted(ids))), "comparison.csv")
 
 
 def _picker(

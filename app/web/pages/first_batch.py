@@ -6,12 +6,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
-from sqlalchemy import select
 
 from app.database import Database
 from app.errors import InvalidInput, Problem, TuningForkError
 from app.http_json import problems_of
-from app.models import Dataset
 from app.protocol import (
     DatasetKind,
     DatasetSummary,
@@ -26,6 +24,7 @@ from app.protocol import (
     SftRecipe,
     UploadedDataset,
 )
+from app.web import named_datasets
 from app.web.deps import DatabaseDep, WorkerDep, render
 from app.web.pages.preflights import SpecsSent, spec_of
 from app.web.run_words import dataset_words
@@ -111,9 +110,8 @@ def _show(
 
 
 def names(database: Database) -> dict[str, str]:
-    """What uploaded datasets are called, by content hash."""
     with database.reading() as session:
-        return {row.sha256: row.name for row in session.scalars(select(Dataset))}
+        return named_datasets.names(session)
 
 
 def caption(made: FirstBatchState) -> str:

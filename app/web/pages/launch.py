@@ -16,7 +16,14 @@ from app.errors import Conflict, InvalidInput, NotFound, Problem, RateLimited, T
 from app.models import Assessment, Dataset, Run
 from app.protocol import Check, DatasetSummary, Grader, GradeRequest, Outcome, RunSpec, RunState
 from app.protocol.advanced import ADVANCED, problems_with_advanced
-from app.web import launch_defaults, launch_form, launch_graders, launch_promises, launch_words
+from app.web import (
+    launch_defaults,
+    launch_form,
+    launch_graders,
+    launch_promises,
+    launch_words,
+    named_datasets,
+)
 from app.web.deps import AssessmentDep, SessionDep, SettingsDep, SweepDep, WorkerDep, render
 from app.web.grader_choices import grader_choices
 from app.web.launch_stock import Stock, StockDep, grader_offer
@@ -107,6 +114,7 @@ def _show_form(
 ) -> Response:
     advice = _advice(assessment) if assessment else None
     chosen = launch_words.chosen_in(form, stock.models, stock.datasets)
+    uploaded = _uploaded(session)
     return render(
         request,
         "launch.html",
@@ -127,9 +135,9 @@ def _show_form(
         plan_options=launch_words.plan_options(advice),
         model_options=launch_words.model_options(stock.models, _origins(session, form)),
         models_unknown=not stock.known,
-        dataset_options=launch_words.dataset_options(stock.datasets, _uploaded(session)),
-        pair_options=launch_words.pair_options(stock.datasets, _uploaded(session)),
-        guard_options=launch_words.guard_options(stock.datasets, _uploaded(session)),
+        dataset_options=launch_words.dataset_options(stock.datasets, uploaded),
+        pair_options=launch_words.pair_options(stock.datasets, uploaded),
+        guard_options=launch_words.guard_options(stock.datasets, uploaded),
         tuning_options=launch_words.tuning_options(stock.device),
         advanced_fields=ADVANCED,
         graders=grader_offer(session, form),
@@ -360,7 +368,7 @@ def _must_explain(form: Mapping[str, str], advice: Recommendation) -> bool:
 
 
 def _confirm(order: Order, specs: list[RunSpec]) -> Response:
-    names = {row.sha256: row.name for row in _uploaded(order.session)}
+    names = named_datasets.names(order.session)
     explain = order.advice and _must_explain(order.form, order.advice)
     own = ("action", "key", "preflight", "preflight_reason")
     kept = {key: value for key, value in order.form.items() if key not in own}

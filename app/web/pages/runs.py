@@ -1,9 +1,8 @@
 """The list of runs, and one run while it is trained and after."""
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
@@ -16,13 +15,14 @@ from sqlalchemy.orm import Session
 from app import runs
 from app.database import now
 from app.errors import NotFound, WorkerAway
-from app.models import Assessment, Dataset, Report, Run
-from app.protocol import Artifact, MetricEvent, RunSpec, RunState, SampleEvent
+from app.models import Assessment, Report, Run
+from app.protocol import Artifact, MetricEvent, RunState, SampleEvent
 from app.run_view import RunView, evaluations
-from app.web import charts, evaluation_words, run_charts, run_life, run_words
+from app.web import charts, evaluation_words, named_datasets, run_charts, run_life, run_words
 from app.web.deps import RulebookDep, RunDep, SessionDep, SweepDep, WorkerDep, render
 from app.web.run_settings import PRIORITIES
 from app.web.run_setup import setting_rows
+from app.web.spreadsheet import csv_file
 
 router = APIRouter()
 
@@ -154,7 +154,6 @@ def show_run(
 ) -> Response:
     view = runs.view(session, run)
     figures = run_charts.figures(view, table, page)
-    names = {row.sha256: row for row in session.scalars(select(Dataset))}
     predecessor = session.get(Run, run.starts_from) if run.starts_from else None
     return render(
         request,
@@ -188,10 +187,8 @@ def show_run(
         log_lines=LOG_LINES,
         snippets=SNIPPETS,
         model_words=run_words.model_words(view.spec.model),
-        dataset_words=run_words.dataset_words(
-            view.spec.dataset, {key: row.name for key, row in names.items()}
-        ),
-        dataset_href=dataset_href(view.spec, names),
+        dataset_words=run_words.dataset_words(view.spec.dataset, named_datasets.names(session)),
+        dataset_href=named_datasets.href(session, view.spec.dataset),
         setting_rows=setting_rows(view.spec),
         spec_json=json.dumps(view.spec.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2),
         duration=run_words.duration,
@@ -264,12 +261,12 @@ def road(session: Session, run: Run, view: RunView) -> list[tuple[str, object, M
     if view.after is None or view.before is None or run.starts_from is None:
         return []
     before = session.get(Run, run.starts_from)
-    earlier = runs.view(session, before).before if before else None
-    if earlier is None:
+    earlier = evaluations(session, before).get(("main", "before")) if before else None
+    if before is None or earlier is None:
         return []
     return [
         evaluation_words.picture("Start", earlier.sampled, hollow=True),
-        evaluation_words.picture(f"After {before.kind.upper() if before else ''}", view.before.sampled),
+        evaluation_words.picture(f"After {before.kind.upper()}", view.before.sampled),
         evaluation_words.picture(f"After {run.kind.upper()}", view.after.sampled),
     ]
 
@@ -282,17 +279,6 @@ def right_of(group: SampleEvent) -> str:
     return f"rewards {', '.join(f'{reward:.2f}' for reward in known)}"
 
 
-def dataset_href(spec: RunSpec, uploaded: Mapping[str, Dataset]) -> str:
-    match spec.dataset:
-        case None:
-            return ""
-        case ref if ref.kind == "generated":
-            return f"/datasets/generated/{ref.name}"
-        case ref:
-            row = uploaded.get(ref.sha256)
-            return f"/datasets/{row.id}" if row else ""
-
-
 @router.get("/runs/{run_id}/metrics.csv")
 def metrics_csv(
     run: RunDep, session: SessionDep, series: Annotated[str, Query(max_length=80)] = ""
@@ -302,14 +288,8 @@ def metrics_csv(
     if series and not chosen:
         raise NotFound(f"This run has no numbers called “{series}”.")
     table = {key: {point.step: point.value for point in points} for key, points in chosen.items()}
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["step", *table])
-    for step in sorted({step for values in table.values() for step in values}):
-        writer.writerow([step, *(values.get(step, "") for values in table.values())])
-    name = f"run-{run.id}{'-' + series.replace('/', '-') if series else ''}.csv"
-    return Response(
-        text.getvalue(),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+    steps = sorted({step for values in table.values() for step in values})
+    rows = ([step, *(values.get(step, "") for values in table.values())] for step in steps)
+    # A series may carry a grader's name, which can be any text.
+    name = f"run-{run.id}{'-' + re.sub(r'[^A-Za-z0-9_.-]+', '-', series) if series else ''}.csv"
+    return csv_file([["step", *table], *rows], name)

@@ -1,0 +1,26 @@
+"""Datasets by the identity that runs know them by: their names and addresses, without what is in them."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.models import Dataset
+from app.protocol import DatasetRef
+
+
+def names(session: Session) -> dict[str, str]:
+    """By identity; where one was brought twice, the newer name."""
+    rows = session.execute(select(Dataset.sha256, Dataset.name).order_by(Dataset.created_at))
+    return {row.sha256: row.name for row in rows}
+
+
+def href(session: Session, ref: DatasetRef | None) -> str:
+    """The page of what a run learns from; empty where there is none any more."""
+    match ref:
+        case None:
+            return ""
+        case ref if ref.kind == "generated":
+            return f"/datasets/generated/{ref.name}"
+        case ref:
+            of_file = select(Dataset.id).where(Dataset.sha256 == ref.sha256)
+            newest = session.scalars(of_file.order_by(Dataset.created_at.desc())).first()
+            return f"/datasets/{newest}" if newest else ""
