@@ -17,7 +17,7 @@ from app.web import charts, evaluation_words, named_datasets, run_life
 from app.web.evaluation_words import GraderResult
 from app.web.run_charts import BY_KIND, Series
 from app.web.run_setup import NOT_SET, setting_rows
-from app.web.run_words import dataset_words, duration, model_words, quantity
+from app.web.run_words import METHODS, dataset_words, duration, model_words, quantity
 
 FEWEST, MOST = 2, 4
 LETTERS = "ABCD"
@@ -65,9 +65,7 @@ def _column(session: Session, letter: str, run_id: UUID, names: Mapping[str, str
 def settings_of(view: RunView, names: Mapping[str, str]) -> dict[tuple[str, str], str]:
     spec = view.spec
     told = {
-        ("Start", "Method"): {"sft": "SFT", "grpo": "GRPO", "reward_model": "Reward model"}.get(
-            view.kind, "Starter model"
-        ),
+        ("Start", "Method"): METHODS.get(view.kind, "Starter model"),
         ("Start", "Model"): model_words(spec.model)
         + (f", after run {spec.starts_from}" if spec.starts_from else ""),
         ("Start", "Dataset"): dataset_words(spec.dataset, names),

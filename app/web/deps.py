@@ -59,6 +59,9 @@ async def settings(parts: PartsDep) -> WebSettings:
     return parts.settings
 
 
+FIELDS_AT_MOST = 300
+
+
 async def database(parts: PartsDep) -> Database:
     return parts.database
 
@@ -97,6 +100,15 @@ def reading(database: DatabaseDep) -> Iterator[Session]:
 
 SessionDep = Annotated[Session, Depends(session, scope="function")]
 ReadingDep = Annotated[Session, Depends(reading, scope="function")]
+
+
+async def typed(request: Request) -> dict[str, str]:
+    """The form as text by field name; a file sent in place of a text is nothing."""
+    form = await request.form(max_fields=FIELDS_AT_MOST)
+    return {key: value for key, value in form.items() if isinstance(value, str)}
+
+
+Typed = Annotated[dict[str, str], Depends(typed)]
 
 
 def assessment(assessment_id: UUID, request: Request, session: SessionDep) -> Assessment:

@@ -1,10 +1,10 @@
-"""The stored graders as a list to choose from."""
+"""Stored graders and trained reward models as lists to choose from."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.models import NamedGrader
-from app.protocol import Grader
+from app.models import NamedGrader, Run
+from app.protocol import Grader, RunState
 
 
 def grader_choices(session: Session) -> list[tuple[str, str, Grader]]:
@@ -17,6 +17,12 @@ def grader_choices(session: Session) -> list[tuple[str, str, Grader]]:
         (older if each.name in names else newest).append(each)
         names.add(each.name)
     return [(f"grader:{each.id}", label(each), each.spec) for each in (*newest, *older)]
+
+
+def trained_reward_models(session: Session) -> list[tuple[str, str]]:
+    """Run id and name, the latest first."""
+    done = select(Run).where(Run.state == RunState.SUCCEEDED).order_by(Run.ended_at.desc()).limit(200)
+    return [(str(run.id), run.spec.name) for run in session.scalars(done) if run.kind == "reward_model"]
 
 
 def label(grader: NamedGrader) -> str:

@@ -30,6 +30,7 @@ Form = Mapping[str, str]
 LONGEST_NAME = 90
 """Leaves room for the stage's title behind it."""
 LONGEST_REASON = 2000
+"""Characters that a run keeps."""
 LONGEST_ADVANCED = 200
 """Lines."""
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)

@@ -17,7 +17,7 @@ from app.protocol import (
     RunState,
     SftRecipe,
 )
-from app.web.run_words import dataset_words, duration, model_words
+from app.web.run_words import dataset_words, duration, listed, model_words
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,7 @@ def limit_words(limits: Limits) -> str:
         (limits.gpu_hours, f"{limits.gpu_hours or 0:g} GPU-hours"),
         (limits.money, f"a cost of {limits.money or 0:,g}"),
     )
-    said = [words for limit, words in each if limit is not None]
-    return " or ".join([", ".join(said[:-1]), said[-1]]) if len(said) > 1 else "".join(said)
+    return listed([words for limit, words in each if limit is not None], "or")
 
 
 def _answered(spec: RunSpec) -> str:

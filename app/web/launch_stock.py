@@ -5,15 +5,13 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.errors import WorkerAway
-from app.models import Run
-from app.protocol import DatasetSummary, Device, ModelSummary, RunState
+from app.protocol import DatasetSummary, Device, ModelSummary
 from app.web import launch_graders
 from app.web.deps import SweepDep, WorkerDep
-from app.web.grader_choices import grader_choices
+from app.web.grader_choices import grader_choices, trained_reward_models
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,10 @@ class GraderOffer:
 
 
 def grader_offer(session: Session, form: Mapping[str, str]) -> GraderOffer:
-    trained = select(Run).where(Run.state == RunState.SUCCEEDED).order_by(Run.ended_at.desc()).limit(200)
-    models = [(str(run.id), run.spec.name) for run in session.scalars(trained) if run.kind == "reward_model"]
     own = launch_graders.brought_along(form, [])
     return GraderOffer(
         stored=[(value, label) for value, label, _ in grader_choices(session)],
-        reward_models=models,
+        reward_models=trained_reward_models(session),
         own=[(value, f"{grader.name}, as in the run this was copied from") for value, grader in own.items()],
         independent=_places(form),
     )

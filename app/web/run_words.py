@@ -1,11 +1,13 @@
 """A run put into words for its page: what happens now, what it is made of, and how numbers are written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from app.protocol import DatasetRef, Evaluation, ModelRef, RunState
 from app.run_view import RunView
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
+MINUTE, HOUR = 60, 3600
+
+METHODS = {"sft": "SFT", "grpo": "GRPO", "reward_model": "Reward model"}
 
 
 def duration(seconds: float | None) -> str:
@@ -46,6 +48,16 @@ def quantity(value: float | None, unit: str) -> str:
     text = f"{value:,.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return f"{text}\u00a0{unit}" if unit else text
+
+
+def count_of(count: int, what: str) -> str:
+    """`1 check`, `1,200 checks`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str], joint: str = "and") -> str:
+    """`a, b and c`."""
+    return f" {joint} ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def sentence(words: str) -> str:

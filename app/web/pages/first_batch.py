@@ -27,11 +27,9 @@ from app.protocol import (
 from app.web import named_datasets
 from app.web.deps import DatabaseDep, WorkerDep, render
 from app.web.pages.preflights import SpecsSent, spec_of
-from app.web.run_words import dataset_words
+from app.web.run_words import METHODS, count_of, dataset_words
 
 router = APIRouter()
-
-METHODS = {"sft": "SFT", "grpo": "GRPO", "reward_model": "Reward model"}
 
 USUAL_BATCH = 8
 """Where nobody has chosen a recipe yet."""
@@ -122,7 +120,7 @@ def caption(made: FirstBatchState) -> str:
     if batch.kind == "prompts":
         different = batch.sequences // max(1, batch.num_generations)
         return (
-            f"The first step asks {_counted(different, 'prompt')}, each answered {batch.num_generations} "
+            f"The first step asks {count_of(different, 'prompt')}, each answered {batch.num_generations} "
             "times. The model writes the answers itself, so there is nothing to learn by heart here."
         )
     share = round(100 * batch.learned / batch.tokens) if batch.tokens else 0
@@ -132,7 +130,7 @@ def caption(made: FirstBatchState) -> str:
         if batch.learned
         else "No single token is learned; the two answers of a pair are compared."
     )
-    return f"{_counted(batch.sequences, 'sequence')} with {batch.tokens:,} tokens{padding}. {learned}"
+    return f"{count_of(batch.sequences, 'sequence')} with {batch.tokens:,} tokens{padding}. {learned}"
 
 
 # Choosing
@@ -194,7 +192,3 @@ def _recipe(method: str) -> Recipe:
         return GrpoRecipe.model_validate(sizes | more)
     kind = RewardModelRecipe if method == "reward_model" else SftRecipe
     return kind.model_validate(sizes | {"epochs": 1.0, "max_length": USUAL_LENGTH})
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -1,20 +1,19 @@
 """Graders: what a good answer is, kept under a name; a form for each kind, versions, and their history."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, InvalidInput, NotFound, Problem, WorkerAway
-from app.models import NamedGrader, Run
-from app.protocol import Grader, RunState
+from app.models import NamedGrader
+from app.protocol import Grader
 from app.web import grader_form, named_graders
-from app.web.deps import Parts, PartsDep, SessionDep, render
-from app.web.grader_choices import grader_choices
+from app.web.deps import Parts, PartsDep, SessionDep, Typed, render
+from app.web.grader_choices import grader_choices, trained_reward_models
 from app.web.grader_kinds import KINDS, MONTY_LACKS
 from app.web.grader_problems import (
     AS_JSON,
@@ -31,16 +30,6 @@ router = APIRouter()
 LONGEST_NOTE = 2000
 FEWEST_PART_ROWS = 3
 FEWEST_MESSAGE_ROWS = 2
-FIELDS_AT_MOST = 200
-
-
-async def typed(request: Request) -> dict[str, str]:
-    """The form as text by field name; a file sent in place of a text is nothing."""
-    form = await request.form(max_fields=FIELDS_AT_MOST)
-    return {key: value for key, value in form.items() if isinstance(value, str)}
-
-
-Typed = Annotated[dict[str, str], Depends(typed)]
 
 
 # The list
@@ -145,8 +134,7 @@ def _form(
 
 
 def _reward_runs(session: Session) -> list[tuple[str, str]]:
-    done = select(Run).where(Run.state == RunState.SUCCEEDED).order_by(Run.ended_at.desc()).limit(200)
-    found = [(str(run.id), run.spec.name) for run in session.scalars(done) if run.kind == "reward_model"]
+    found = trained_reward_models(session)
     return [("", "Choose a run" if found else "No reward model has been trained yet"), *found]
 
 

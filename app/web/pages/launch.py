@@ -24,24 +24,13 @@ from app.web import (
     launch_words,
     named_datasets,
 )
-from app.web.deps import AssessmentDep, SessionDep, SettingsDep, SweepDep, WorkerDep, render
+from app.web.deps import AssessmentDep, SessionDep, SettingsDep, SweepDep, Typed, WorkerDep, render
 from app.web.grader_choices import grader_choices
 from app.web.launch_stock import Stock, StockDep, grader_offer
 from app.web.pages.preflights import FailedDep, explained, override
 from app.web.run_settings import ALL, PRIORITIES
 
 router = APIRouter()
-
-FIELDS_AT_MOST = 300
-
-
-async def typed(request: Request) -> dict[str, str]:
-    """The form as text by field name; a file sent in place of a text is nothing."""
-    form = await request.form(max_fields=FIELDS_AT_MOST)
-    return {key: value for key, value in form.items() if isinstance(value, str)}
-
-
-Typed = Annotated[dict[str, str], Depends(typed)]
 
 
 # The form

@@ -24,8 +24,7 @@ from app.protocol import (
     Side,
     Trouble,
 )
-from app.web.deps import RunDep, SessionDep, WorkerDep, render
-from app.web.pages.launch import Typed
+from app.web.deps import RunDep, SessionDep, Typed, WorkerDep, render
 from app.web.run_words import model_words
 
 router = APIRouter()

@@ -14,15 +14,13 @@ from app.http_json import problems_of
 from app.protocol import Check, CheckName, CheckResult, Preflight, PreflightRequest, RunSpec
 from app.strict_json import strict_loads
 from app.web.deps import WorkerDep, render
-from app.web.run_words import duration
+from app.web.launch_form import LONGEST_REASON
+from app.web.run_words import count_of, duration, listed
 
 router = APIRouter()
 
 MOST_RUNS = 4
 """Of one plan."""
-
-LONGEST_REASON = 2000
-"""Characters that a run keeps."""
 
 TITLES = {
     CheckName.MODEL: "Model",
@@ -128,11 +126,7 @@ def explained(form: Mapping[str, str], failed: Sequence[Check]) -> str | None:
 def override(failed: Sequence[Check]) -> str:
     """What a launch in spite of them overrides, in words."""
     names = [TITLES[check.name].lower() for check in failed]
-    return f"Launch although {_listed(names)} did not pass"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"Launch although {listed(names)} did not pass"
 
 
 def _all(worker: WorkerDep, ids: Sequence[UUID]) -> list[Preflight]:
@@ -178,11 +172,7 @@ def lead(preflights: Sequence[Preflight]) -> str:
     failed = sum(len(each.failed) for each in preflights)
     warned = sum(len(each.warned) for each in preflights)
     if failed:
-        return f"{_counted(failed, 'check')} failed. The run would most likely fail too."
+        return f"{count_of(failed, 'check')} failed. The run would most likely fail too."
     if warned:
-        return f"Ready, with {_counted(warned, 'warning')}."
+        return f"Ready, with {count_of(warned, 'warning')}."
     return "Ready: every check passed."
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -11,10 +11,9 @@ from app.errors import Conflict, Problem, TuningForkError
 from app.models import Run
 from app.protocol import Limits
 from app.web import launch_form, run_life
-from app.web.deps import RunDep, SessionDep, SettingsDep, SweepDep, render
+from app.web.deps import RunDep, SessionDep, SettingsDep, SweepDep, Typed, render
 from app.web.launch_problems import place_of, words_of
 from app.web.launch_values import limit_values
-from app.web.pages.launch import Typed
 from app.web.pages.runs import successor
 from app.web.run_settings import LIMITS
 

@@ -38,7 +38,7 @@ STATE_FILTERS: dict[str, tuple[str, tuple[RunState, ...]]] = {
     "failed": ("Failed", (RunState.FAILED,)),
     "cancelled": ("Cancelled", (RunState.CANCELLED,)),
 }
-METHOD_FILTERS = {"": "Any method", "sft": "SFT", "grpo": "GRPO", "reward_model": "Reward model"}
+METHOD_FILTERS = {"": "Any method"} | run_words.METHODS
 SPARKED = {"sft": "loss", "grpo": "reward", "reward_model": "accuracy", "starter": "loss"}
 
 
