@@ -188,7 +188,7 @@ class RunDir:
 
     def forget_pause(self) -> None:
         (self.path / "pause").unlink(missing_ok=True)
-        sync_directory(self.path)
+        make_durable(self.path)
 
     @property
     def priority(self) -> int:
@@ -347,7 +347,7 @@ def create_run_dir(root: Path, run_id: UUID, spec: RunSpec, accepted: Accepted) 
     write_durably(making / "spec.json", spec.model_dump_json(indent=2).encode())
     write_durably(making / "accepted.json", accepted.model_dump_json().encode())
     making.rename(root / str(run_id))
-    sync_directory(root)
+    make_durable(root)
     return RunDir(root / str(run_id))
 
 
@@ -362,10 +362,11 @@ def write_durably(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     making.replace(path)
-    sync_directory(path.parent)
+    make_durable(path.parent)
 
 
-def sync_directory(path: Path) -> None:
+def make_durable(path: Path) -> None:
+    """A file's bytes, or a directory's names."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

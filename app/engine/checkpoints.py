@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from app.protocol import Message
-from app.run_dir import RunDir, sync_directory, write_durably
+from app.run_dir import RunDir, make_durable, write_durably
 
 MANIFEST = "manifest.json"
 
@@ -63,8 +63,8 @@ def publish(
     """Durable before it has its name, so whoever finds `checkpoints/STEP` finds all of it."""
     for folder, _, names in os.walk(staged):
         for name in names:
-            _sync_file(Path(folder, name))
-        sync_directory(Path(folder))
+            make_durable(Path(folder, name))
+        make_durable(Path(folder))
     files = {name: _record(path) for name, path in _files(staged)}
     manifest = Manifest(step=step, score=score, can_resume=can_resume, files=files)
     write_durably(staged / MANIFEST, manifest.model_dump_json(indent=2).encode())
@@ -72,7 +72,7 @@ def publish(
     run_dir.checkpoints_dir.mkdir(exist_ok=True)
     _remove(final)
     staged.rename(final)
-    sync_directory(final.parent)
+    make_durable(final.parent)
     return Checkpoint(final, manifest)
 
 
@@ -158,7 +158,7 @@ def take_over(old: RunDir, new: RunDir) -> list[str]:
         shutil.copytree(found.path, making, copy_function=_link)
         new.checkpoints_dir.mkdir(exist_ok=True)
         making.rename(new.checkpoints_dir / found.path.name)
-        sync_directory(new.checkpoints_dir)
+        make_durable(new.checkpoints_dir)
     return passed_over
 
 
@@ -231,11 +231,3 @@ def _link(source: str, target: str) -> str:
     except OSError:
         shutil.copy2(source, target)
     return target
-
-
-def _sync_file(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

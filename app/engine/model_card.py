@@ -1,13 +1,12 @@
 """README.md of a trained model: where it comes from, what it was measured to do, how to load and serve it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from app.engine.loading import Loaded
-from app.engine.reporting import Run
+from app.engine.reporting import Run, flat
 from app.protocol import DatasetRef, Evaluation, HealthEvent, HubModel, Share, UploadedDataset
 
 METHODS = {
@@ -68,7 +67,7 @@ class Card:
         return ["## Load", _LOAD, "## Serve", _SERVE]
 
     def _recipe(self) -> str:
-        settings = _flat(self._run.spec.recipe.model_dump(exclude={"kind"}))
+        settings = flat(self._run.spec.recipe.model_dump(exclude={"kind"}))
         settings |= {"seed": self._run.spec.seed, "parameters": f"{self._loaded.parameters:,}"}
         settings |= {name: version(name) for name in LIBRARIES}
         rows = [f"| {name} | {'-' if value is None else value} |" for name, value in settings.items()]
@@ -143,15 +142,6 @@ def _agreement(known: Sequence[tuple[str, Evaluation]]) -> str:
 def _mean(scores: Sequence[float | None]) -> str:
     known = [score for score in scores if score is not None]
     return f"{fmean(known):.3f}" if known else "-"
-
-
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Tuning and advanced settings each on a line of their own."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        nested = {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else None
-        found |= {name: value} if nested is None else nested
-    return found
 
 
 def in_words(dataset: DatasetRef) -> str:

@@ -202,6 +202,14 @@ def finite(values: Mapping[str, Any]) -> dict[str, float | None]:
     return {name: float(value) if math.isfinite(value) else None for name, value in numbers.items()}
 
 
+def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings each by a dotted name: `tuning.rank`."""
+    found: dict[str, Any] = {}
+    for name, each in settings.items():
+        found |= flat(each, f"{before}{name}.") if isinstance(each, dict) else {f"{before}{name}": each}
+    return found
+
+
 def readable(text: str, most: int) -> str:
     """For people and for databases, which store no NUL; what is cut off is counted."""
     text = text.replace("\x00", "\ufffd")

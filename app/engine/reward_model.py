@@ -14,6 +14,7 @@ from app.engine import bundle
 from app.engine.agreement import agreement, finding
 from app.engine.health import REWARD_MODEL_RULES, Monitor
 from app.engine.loading import Loaded, load
+from app.engine.measuring import LONGEST_SHOWN
 from app.engine.model_card import Card
 from app.engine.model_files import Found
 from app.engine.reporting import CannotTrain, Run, readable
@@ -35,9 +36,6 @@ from app.protocol import (
 from app.run_dir import write_durably
 
 __all__ = ["learned", "scorer", "train"]
-
-LONGEST_SHOWN = 4000
-"""Characters of any one text in an event."""
 
 
 def train(run: Run, split: Split, found: Found) -> None:

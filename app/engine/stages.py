@@ -1,6 +1,5 @@
 """What SFT and GRPO do alike, before the trainer is built and after it has ended."""
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from app.engine.model_card import Card
 from app.engine.reporting import Run, Stopped
 from app.engine.watcher import Watcher
 from app.protocol import Evaluation, ResumeEvent
-from app.run_dir import RunDir
+from app.run_dir import RunDir, make_durable
 
 
 def fit(run: Run, trainer: Any, watcher: Watcher) -> None:
@@ -91,7 +90,7 @@ def keep(run: Run, loaded: Loaded, card: Card) -> None:
     loaded.tokenizer.save_pretrained(making)
     card.write(making, None)
     for file in making.iterdir():
-        _sync(file)
+        make_durable(file)
     _replace(run.dir.model_dir, making)
     shutil.rmtree(run.dir.trainer_dir, ignore_errors=True)
 
@@ -104,11 +103,3 @@ def _replace(folder: Path, by: Path) -> None:
         folder.rename(earlier)
     by.rename(folder)
     shutil.rmtree(earlier, ignore_errors=True)
-
-
-def _sync(path: os.PathLike[str]) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

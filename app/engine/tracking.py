@@ -8,12 +8,10 @@ from tensorboardX import FileWriter
 from tensorboardX.proto.summary_pb2 import Summary
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from app.engine.reporting import Run, finite
+from app.engine.reporting import Run, finite, flat
 from app.engine.trackers import Courier, sinks
+from app.engine.watcher import SUMMARY
 from app.run_dir import TRACKING_KEY
-
-SUMMARY_OF_ALL = "train_runtime"
-"""Names the trainer's last log, which sums up and belongs to no step."""
 
 
 class Tracking(TrainerCallback):  # type: ignore[misc]  # the library is untyped
@@ -39,7 +37,7 @@ class Tracking(TrainerCallback):  # type: ignore[misc]  # the library is untyped
         logs: dict[str, Any],
         **_: Any,
     ) -> None:
-        if SUMMARY_OF_ALL in logs:
+        if SUMMARY in logs:
             return
         values = {name: value for name, value in finite(logs).items() if value is not None}
         points = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
@@ -66,11 +64,4 @@ class Tracking(TrainerCallback):  # type: ignore[misc]  # the library is untyped
 
 def _settings(run: Run) -> dict[str, str]:
     spec = run.spec.model_dump(mode="json", include={"model", "dataset", "recipe", "seed", "starts_from"})
-    return {name: str(value) for name, value in _flat(spec).items() if value is not None}
-
-
-def _flat(value: dict[str, Any], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, each in value.items():
-        found |= _flat(each, f"{before}{name}.") if isinstance(each, dict) else {f"{before}{name}": each}
-    return found
+    return {name: str(value) for name, value in flat(spec).items() if value is not None}
