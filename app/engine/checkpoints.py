@@ -15,7 +15,7 @@ from app.run_dir import RunDir, make_durable, write_durably
 MANIFEST = "manifest.json"
 
 NEWEST_KEPT = 2
-"""Beside the best: one to go on from, and one in case it does not verify (TRUST's job rules: P6)."""
+"""Beside the best: one to go on from, and one in case it does not verify."""
 
 CHUNK = 1 << 20
 

@@ -207,7 +207,7 @@ def _shortened(text: str) -> str:
 
 
 def _pays(attack: Attack, control: Attack, judged: bool) -> bool:
-    """Rules G6 and the dry run's; a judge must not be taken in by nothing at all even once."""
+    """A judge must not be taken in by nothing at all even once."""
     if attack.mean is None:
         return False
     if judged and attack.name in ("empty", "colon") and attack.paid_rows:

@@ -16,7 +16,7 @@ from pyarrow import parquet
 from tests.worker_process import WorkerProcess
 
 MOST_GROWTH = 50_000_000
-"""Bytes of the worker's memory, over the whole corpus (TRUST's number for its bombs)."""
+"""Bytes of the worker's memory, over the whole corpus."""
 
 
 def row(n: int, **more: object) -> bytes:
