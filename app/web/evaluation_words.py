@@ -1,16 +1,14 @@
-"""Before against after: scores with their intervals, what was won and lost, answers side by side."""
+"""Before against after: scores with their intervals, and what was won and lost."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from math import sqrt
 from statistics import fmean, stdev
-from uuid import UUID
 
 from markupsafe import Markup
 
 from app.graders.comparison import Z_95, MeanScore, Paired, mcnemar, mean_score, paired
-from app.protocol import Agreement, Evaluation, GraderScores, Interval, RunSpec, SampledAnswer, Share
+from app.protocol import Agreement, Evaluation, GraderScores, Interval, RunSpec, Share
 from app.web import charts
 from app.web.run_words import percent, quantity
 
@@ -117,44 +115,6 @@ def corrections(before: Evaluation | None, after: Evaluation | None) -> list[Cor
     ]
 
 
-@dataclass(frozen=True)
-class Pair:
-    """One held-out item answered before and after."""
-
-    item: int
-    prompt: str
-    reference: str | None
-    before: SampledAnswer | None
-    after: SampledAnswer | None
-
-    @property
-    def id(self) -> str:
-        return f"answer-{self.item}"
-
-    @property
-    def course(self) -> str:
-        words = (
-            f"{outcome_word(answer)[1].lower()} {when}"
-            for answer, when in ((self.before, "before"), (self.after, "after"))
-            if answer
-        )
-        return ", ".join(words)
-
-
-def outcome_word(answer: SampledAnswer) -> tuple[str, str]:
-    """(state class, word) of a graded answer."""
-    match answer.outcome.kind:
-        case "abstain":
-            return "idle", "Not gradable"
-        case "error":
-            return "bad", "The grader failed"
-        case "score":
-            value = answer.outcome.value
-    if value == 1:
-        return "ok", "Right"
-    return ("bad", "Wrong") if value == 0 else ("idle", f"Scored {value:.2f}")
-
-
 # Every grader
 
 
@@ -219,11 +179,11 @@ def _span(label: str, score: MeanScore) -> charts.Span:
 
 def grader_results(spec: RunSpec, before: Evaluation | None, after: Evaluation | None) -> list[GraderResult]:
     """The reward's grader first, then the independent ones."""
-    old, new = (_scores(spec, each) for each in (before, after))
+    old, new = (scores_of(spec, each) for each in (before, after))
     return [_result(key, old.get(key), new.get(key)) for key in {**old, **new}]
 
 
-def _scores(spec: RunSpec, evaluation: Evaluation | None) -> dict[tuple[str, str], GraderScores]:
+def scores_of(spec: RunSpec, evaluation: Evaluation | None) -> dict[tuple[str, str], GraderScores]:
     """By name and role. An evaluation of an earlier version kept only what was right."""
     if evaluation is None or (spec.grader is None and not evaluation.scores):
         return {}
@@ -345,81 +305,3 @@ def calibrations(before: Evaluation | None, after: Evaluation | None) -> list[Ca
         for e in (after, before)
         if e is not None and e.agreement is not None
     ]
-
-
-# Answers side by side
-
-
-def regressions_first(
-    before: Evaluation | None, after: Evaluation | None, results: Sequence[GraderResult]
-) -> list[Pair]:
-    """What got worse before all else, worst first; then what got better, then the rest."""
-    found = pairs_of(before, after)
-    first = results[0].pairs if results else None
-    lost = {item: place for place, item in enumerate(first.regressions)} if first else {}
-    return sorted(found, key=lambda pair: (lost.get(pair.item, len(lost)), _place(pair), pair.item))
-
-
-COURSES = ("right before, wrong after", "wrong before, right after", "wrong before, wrong after")
-
-
-def _place(pair: Pair) -> int:
-    return COURSES.index(pair.course) if pair.course in COURSES else len(COURSES)
-
-
-def pairs_of(before: Evaluation | None, after: Evaluation | None) -> list[Pair]:
-    old = {answer.item: answer for answer in (before.samples if before else [])}
-    new = {answer.item: answer for answer in (after.samples if after else [])}
-    return [
-        Pair(item, either.prompt, either.reference, old.get(item), new.get(item))
-        for item in sorted(old | new)
-        if (either := old.get(item) or new[item])
-    ]
-
-
-@dataclass(frozen=True)
-class Side:
-    """One answer of a pair, under the letter it is read by while nobody knows which is which."""
-
-    letter: str
-    when: str
-    answer: SampledAnswer
-
-
-def sides(run_id: UUID, pair: Pair, blind: bool) -> list[Side]:
-    """Before and after; blind, the order follows from run and item alone: the same every time."""
-    known = [(w, a) for w, a in (("Before", pair.before), ("After", pair.after)) if a is not None]
-    if blind and sha256(f"{run_id}/{pair.item}".encode()).digest()[0] & 1:
-        known.reverse()
-    return [Side(letter, when, answer) for letter, (when, answer) in zip("AB", known, strict=False)]
-
-
-def as_rows(
-    spec: RunSpec, before: Evaluation | None, after: Evaluation | None
-) -> Iterator[tuple[object, ...]]:
-    """One line a held-out item and grader, with the answers that were kept."""
-    kept = {pair.item: pair for pair in pairs_of(before, after)}
-    told = [_scores(spec, each) for each in (before, after)]
-    yield "item", "grader", "role", *_SCORES, *_TEXTS
-    for key in {**told[0], **told[1]}:
-        columns = [_column(each.get(key), way) for way in ("sampled", "greedy") for each in told]
-        for item in range(max(len(column) for column in columns)):
-            scores = (column[item] if item < len(column) else None for column in columns)
-            yield item + 1, *key, *scores, *_texts(kept.get(item))
-
-
-_SCORES = ("sampled before", "sampled after", "greedy before", "greedy after")
-_TEXTS = ("prompt", "reference", "answer before", "answer after")
-
-
-def _column(scores: GraderScores | None, way: str) -> Sequence[float | None]:
-    if scores is None:
-        return []
-    return scores.sampled if way == "sampled" else scores.greedy
-
-
-def _texts(pair: Pair | None) -> tuple[str, ...]:
-    if pair is None:
-        return ("",) * len(_TEXTS)
-    answers = (answer.output_text if answer else "" for answer in (pair.before, pair.after))
-    return pair.prompt, pair.reference or "", *answers

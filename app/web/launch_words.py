@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from app.advisor.advice import GateOutcome
 from app.advisor.recommendation import Recommendation
@@ -269,13 +268,3 @@ def override(plan: str, advice: Recommendation) -> str:
     if plan != advice.plan.id:
         return f"The advice was {advised}; this launches {chosen}."
     return "The advice was to fix something first."
-
-
-def trial_item(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """A demonstration's own answer and its fields, to try a grader on."""
-    messages = row.get("messages") or []
-    if not messages or messages[-1].get("role") != "assistant":
-        return None
-    answer = str(messages[-1].get("content", ""))
-    extra = {key: value for key, value in row.items() if key != "messages"}
-    return answer, {"reference": answer} | extra

@@ -5,28 +5,28 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import runs
 from app.advisor.recommendation import Recommendation
-from app.errors import Conflict, InvalidInput, NotFound, Problem, RateLimited, TuningForkError
+from app.errors import Conflict, InvalidInput, NotFound, Problem, RateLimited
 from app.models import Assessment, Dataset, Run
-from app.protocol import Check, DatasetSummary, Grader, GradeRequest, Outcome, RunSpec, RunState
+from app.protocol import Check, DatasetSummary, Grader, RunSpec, RunState
 from app.protocol.advanced import ADVANCED, problems_with_advanced
 from app.web import (
     launch_defaults,
     launch_form,
-    launch_graders,
     launch_promises,
     launch_words,
     named_datasets,
 )
-from app.web.deps import AssessmentDep, SessionDep, SettingsDep, SweepDep, Typed, WorkerDep, render
+from app.web.deps import AssessmentDep, SessionDep, SettingsDep, SweepDep, Typed, render
 from app.web.grader_choices import grader_choices
 from app.web.launch_stock import Stock, StockDep, grader_offer
+from app.web.launch_trial import Trial, TrialDep
 from app.web.pages.preflights import FailedDep, explained, override
 from app.web.run_settings import ALL, PRIORITIES
 
@@ -163,52 +163,6 @@ def _origins(session: Session, form: Mapping[str, str]) -> dict[str, Run]:
 
 
 # What was typed
-
-
-@dataclass(frozen=True)
-class Trial:
-    kind: str
-    sentence: str
-
-
-def trial(form: Typed, stock: StockDep, worker: WorkerDep) -> Trial | None:
-    """The grader tried on the dataset's own first answer, before the request's transaction begins."""
-    row = _first_demonstration(form, stock)
-    # A stored grader was tried where it was made.
-    if form.get("action") != "check" or row is None or form.get("grader") not in launch_graders.TYPED:
-        return None
-    specs = launch_form.read(form).specs
-    if not specs or specs[0].grader is None:
-        return None
-    answer, item = row
-    try:
-        outcome = worker.grade(GradeRequest(grader=specs[0].grader, output_text=answer, item=item))
-    except TuningForkError:
-        return None
-    return _tried(outcome)
-
-
-def _tried(outcome: Outcome) -> Trial:
-    match outcome.kind:
-        case "score" if outcome.value == 1:
-            return Trial("ok", "It scores the first demonstration’s own answer as right.")
-        case "score":
-            return Trial(
-                "bad", f"It gives the first demonstration’s own answer {outcome.value:g} of 1. Is it right?"
-            )
-        case "abstain":
-            return Trial("bad", f"It does not apply to the first demonstration’s own answer: {outcome.why}")
-        case "error":
-            return Trial("bad", f"It failed on the first demonstration’s own answer: {outcome.why}")
-
-
-def _first_demonstration(form: Mapping[str, str], stock: Stock) -> tuple[str, dict[str, object]] | None:
-    summary = stock.datasets.get(form.get("dataset", "").partition(":")[2])
-    rows = (launch_words.trial_item(row) for row in (summary.preview if summary else []))
-    return next((row for row in rows if row), None)
-
-
-TrialDep = Annotated[Trial | None, Depends(trial)]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app import runs
-from app.web import evaluation_words, run_words
+from app.web import answer_pairs, evaluation_words, run_words
 from app.web.deps import RunDep, SessionDep, render
 from app.web.spreadsheet import csv_file
 
@@ -26,9 +26,9 @@ def show_evaluation(
     results = evaluation_words.grader_results(view.spec, view.before, view.after)
     if blind:
         # Worst first would tell which is which.
-        pairs = evaluation_words.pairs_of(view.before, view.after)
+        pairs = answer_pairs.pairs_of(view.before, view.after)
     else:
-        pairs = evaluation_words.regressions_first(view.before, view.after, results)
+        pairs = answer_pairs.regressions_first(view.before, view.after, results)
     shown = pairs[(page - 1) * PAIRS_PER_PAGE : page * PAIRS_PER_PAGE]
     return render(
         request,
@@ -39,19 +39,19 @@ def show_evaluation(
         guarded=evaluation_words.guarded(view.guard_before, view.guard_after),
         calibrations=evaluation_words.calibrations(view.before, view.after),
         corrections=evaluation_words.corrections(view.before, view.after),
-        pairs=[(pair, evaluation_words.sides(run.id, pair, blind)) for pair in shown],
+        pairs=[(pair, answer_pairs.sides(run.id, pair, blind)) for pair in shown],
         total=len(pairs),
         blind=blind,
         page=page,
         pages=max(1, -(-len(pairs) // PAIRS_PER_PAGE)),
         percent=run_words.percent,
         reach=evaluation_words.reach,
-        outcome_word=evaluation_words.outcome_word,
+        outcome_word=answer_pairs.outcome_word,
     )
 
 
 @router.get("/runs/{run_id}/evaluation.csv")
 def evaluation_csv(run: RunDep, session: SessionDep) -> Response:
     view = runs.view(session, run)
-    rows = evaluation_words.as_rows(view.spec, view.before, view.after)
+    rows = answer_pairs.as_rows(view.spec, view.before, view.after)
     return csv_file(rows, f"run-{run.id}-evaluation.csv")
