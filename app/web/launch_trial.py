@@ -11,6 +11,7 @@ from app.protocol import GradeRequest, Outcome
 from app.web import launch_form, launch_graders
 from app.web.deps import Typed, WorkerDep
 from app.web.launch_stock import Stock, StockDep
+from app.web.trial_material import tried_row
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,7 @@ def _first_answer(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
     messages = row.get("messages") or []
     if not messages or messages[-1].get("role") != "assistant":
         return None
-    answer = str(messages[-1].get("content", ""))
-    extra = {key: value for key, value in row.items() if key != "messages"}
-    return answer, {"reference": answer} | extra
+    return str(messages[-1].get("content", "")), tried_row(row).item
 
 
 TrialDep = Annotated[Trial | None, Depends(trial)]

@@ -101,3 +101,9 @@ class Child:
     def was_killed(self) -> bool:
         """By a signal that it cannot refuse, as the system sends when memory runs out."""
         return self._process.poll() == -signal.SIGKILL
+
+
+def last_line(said: bytes) -> str:
+    """Of a stderr, shortened; of a Python program that failed, the error."""
+    lines = said.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1][:200] if lines else "it said nothing"

@@ -7,6 +7,7 @@ from pathlib import Path
 from app.errors import InvalidInput, Problem
 from app.protocol import Fetched, FetchOrder
 from app.settings import WorkerSettings
+from app.worker.children import last_line
 from app.worker.launchers.local import environment
 
 NO_HUB = (
@@ -37,8 +38,7 @@ def fetch(order: FetchOrder, settings: WorkerSettings, where: str) -> Fetched:
         ) from None
     said = Path(order.folder) / "fetched.json"
     if done.returncode or not said.exists():
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-        raise _cannot(where, f"the process that fetches it failed: {lines[-1][:200]}")
+        raise _cannot(where, f"the process that fetches it failed: {last_line(done.stderr)}")
     fetched = Fetched.model_validate_json(said.read_bytes())
     if fetched.why:
         raise _cannot(where, fetched.why)

@@ -29,5 +29,6 @@ def show_health(parts: PartsDep) -> WorkerHealth:
         disk_free_bytes=parts.data_dir.free_bytes(),
         starter=parts.supervisor.starter(),
         sandboxes=parts.sandboxes.result() if parts.sandboxes.done() else {},
+        tracking=list(parts.around.settings.tracking),
         warm_engines=parts.supervisor.warm_engines(),
     )

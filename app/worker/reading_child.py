@@ -11,6 +11,7 @@ from app.datasets import kept
 from app.datasets.task import Limits, Refusal, Task
 from app.errors import InvalidInput, Problem, Unavailable
 from app.settings import WorkerSettings
+from app.worker.children import last_line
 from app.worker.launchers.local import environment
 
 AT_ONCE = 2
@@ -68,7 +69,7 @@ def _run(command: list[str], task: Task) -> str | None:
         return _too_slow(seconds)
     if done.returncode == OUT_OF_MEMORY or done.returncode < 0 or _says_so(done.stderr):
         return _too_big(task.limits.memory_bytes)
-    return f"its reader failed: {_last_line(done.stderr)}" if done.returncode else None
+    return f"its reader failed: {last_line(done.stderr)}" if done.returncode else None
 
 
 def _says_so(said: bytes) -> bool:
@@ -94,11 +95,6 @@ def _too_big(memory: int) -> str:
         f"reading it takes more than {memory:,} bytes of memory; split the file or its row groups, or raise "
         "TUNING_FORK_WORKER_READING_MEMORY_BYTES on the worker"
     )
-
-
-def _last_line(said: bytes) -> str:
-    lines = said.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1][:200] if lines else "it said nothing"
 
 
 def refuse(stopped: str | None) -> None:
