@@ -7,7 +7,15 @@ from uuid import uuid4
 
 import pytest
 
-from app.protocol import GeneratedDataset, GrpoRecipe, LocalModel, StringCheck, UploadedDataset
+from app.protocol import (
+    EvaluationPlan,
+    GeneratedDataset,
+    GrpoRecipe,
+    Guard,
+    LocalModel,
+    StringCheck,
+    UploadedDataset,
+)
 
 
 def rows(count: int = 10, **more: object) -> bytes:
@@ -89,6 +97,23 @@ def test_a_dataset_that_a_run_still_needs_is_not_deleted(client, spec):
     assert "steps 3" in refused.json()["detail"]
     client.post(f"{path}/cancel")
     assert client.delete(f"/datasets/{sha256}").status_code == 204
+
+
+def test_the_dataset_of_a_guard_set_must_be_there_and_is_kept_while_a_run_needs_it(client, spec):
+    grader = StringCheck(name="exact", reference="{{ item.answer }}")
+
+    def put(sha256: str):
+        guard = Guard(dataset=UploadedDataset(sha256=sha256), grader=grader)
+        run = spec("waits 4", evaluation=EvaluationPlan(guard=guard))
+        return client.put(
+            f"/runs/{uuid4()}", content=run.model_dump_json(), headers={"Content-Type": "application/json"}
+        )
+
+    refused = put("ab" * 32).json()
+    assert [problem["where"] for problem in refused["problems"]] == ["evaluation.guard.dataset.sha256"]
+    sha256, _ = upload(client, rows(answer="yes"))
+    assert put(sha256).status_code == 201
+    assert client.delete(f"/datasets/{sha256}").status_code == 409
 
 
 def test_sft_is_refused_on_prompts_alone(client, spec):
