@@ -1,11 +1,13 @@
 """A dataset as the worker keeps it: the original, its rows in one form, where they stood, and the split."""
 
+import hashlib
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
 from app.datasets.rows import Row, Split
 from app.datasets.splitting import held_out_rows, parted
+from app.errors import Conflict
 from app.protocol import StoredSplit
 
 CANONICAL = "rows.jsonl"
@@ -21,8 +23,14 @@ REPORT = "report.json"
 
 
 def read_kept(rows_file: Path, held_out_items: int) -> Split:
-    rows = list(kept_rows(rows_file))
-    return parted(rows, held_out_rows(order_of(rows_file.parent), held_out_items))
+    """Raises Conflict where the rows are no longer those that were checked."""
+    order = order_of(rows_file.parent)
+    with rows_file.open("rb") as file:
+        if order.rows_sha256 and order.rows_sha256 != hashlib.file_digest(file, "sha256").hexdigest():
+            raise Conflict(
+                "The dataset's file was changed on the worker after its rows were checked; upload it again."
+            )
+    return parted(list(kept_rows(rows_file)), held_out_rows(order, held_out_items))
 
 
 def kept_rows(rows_file: Path) -> Iterator[Row]:

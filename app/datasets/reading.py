@@ -1,5 +1,6 @@
 """How a brought file becomes rows: its first bytes tell the format, names or the user the columns."""
 
+import hashlib
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -87,27 +88,32 @@ def read(path: Path, task: Task) -> None:
     assert task.ref is not None
     form, rows = rows_to_take(path, task.reading, task.limits)
     gathering = Gathering(task.limits.max_rows, unit_of(form))
-    _write_rows(task, gathering, rows)
+    rows_sha256 = _write_rows(task, gathering, rows)
     gathering.refuse()
     with (task.folder / kept.LINES).open("wb") as out:
         gathering.lines.tofile(out)
-    (task.folder / kept.SPLIT).write_text(gathering.split().model_dump_json())
+    split = gathering.split().model_copy(update={"rows_sha256": rows_sha256})
+    (task.folder / kept.SPLIT).write_text(split.model_dump_json())
     summary = gathering.summary(task.ref, path.stat().st_size)
     told = summary.model_copy(update={"format": form, "reading": task.reading})
     (task.folder / kept.SUMMARY).write_text(told.model_dump_json())
 
 
-def _write_rows(task: Task, gathering: Gathering, rows: Numbered) -> None:
-    size = 0
+def _write_rows(task: Task, gathering: Gathering, rows: Numbered) -> str:
+    """The SHA-256 of what was written, by which a later change is noticed."""
+    size, digest = 0, hashlib.sha256()
     with (task.folder / kept.CANONICAL).open("wb") as out:
         for number, given in rows:
             row = gathering.take(number, given)
             if not isinstance(row, str):
-                size += out.write(kept.write_row(row))
+                line = kept.write_row(row)
+                digest.update(line)
+                size += out.write(line)
             if size > task.limits.max_bytes:
                 raise of_the_file(
                     f"its rows take more than {task.limits.max_bytes:,} bytes once unpacked; split it"
                 )
+    return digest.hexdigest()
 
 
 def look(path: Path, task: Task) -> Look:

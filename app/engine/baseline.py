@@ -98,7 +98,8 @@ def _guard(run: Run, guard: Guard) -> tuple[RunSpec, list[Row]]:
     try:
         split = datasets.load(guard.dataset, run.inputs.guard_file, guard.items)
     except (TuningForkError, FileNotFoundError, ValueError) as error:
-        raise CannotTrain(f"The guard task's dataset cannot be read: {error}.") from None
+        why = str(error).rstrip(".")
+        raise CannotTrain(f"The guard task's dataset cannot be read: {why}.") from None
     rows = [row for row in gradable(split.held_out, guard.grader) if row.messages]
     if not rows:
         raise CannotTrain("The guard task's dataset has no held-out row that its grader can grade.")

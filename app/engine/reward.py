@@ -21,6 +21,8 @@ PARTS = "rewards/"
 
 LENGTHS = {"1": "completions/mean_length_right", "0": "completions/mean_length_wrong"}
 
+MOST_FAILED_RUNNING = 20
+
 LogMetric = Callable[[str, float], None]
 LogExtra = Callable[[str, list[float | None]], None]
 
@@ -31,6 +33,8 @@ class Reward:
         self._grader = grader
         self._rows = learned
         self._parts: set[str] = set()
+        self._failed_on: list[int] = []
+        """The rows of the latest answers, as long as it failed on each of these."""
 
     def grader(
         self,
@@ -45,9 +49,23 @@ class Reward:
         texts = [completion[-1]["content"] for completion in completions]
         given = answers([self._rows[number] for number in row], texts)
         outcomes = self._bench.grade(self._grader, given)
+        self._refuse_one_that_is_down(outcomes, row)
         self._tell_parts(outcomes, log_metric, log_extra)
         tell_lengths(outcomes, pass_threshold(self._grader), completion_ids, log_metric)
         return scores(outcomes, log_metric)
+
+    def _refuse_one_that_is_down(self, outcomes: Sequence[Outcome], row: Sequence[int]) -> None:
+        """A judge that goes away fails on answer after answer. Many answers to one row are no sign of it."""
+        for number, outcome in zip(row, outcomes, strict=True):
+            if not isinstance(outcome, GraderError):
+                self._failed_on.clear()
+                continue
+            self._failed_on.append(number)
+            if len(self._failed_on) >= MOST_FAILED_RUNNING and len(set(self._failed_on)) > 1:
+                raise CannotTrain(
+                    f"The grader failed on {MOST_FAILED_RUNNING} answers one after another: {outcome.why}. "
+                    "No answer counted as wrong."
+                )
 
     def _tell_parts(self, outcomes: Sequence[Outcome], log_metric: LogMetric, log_extra: LogExtra) -> None:
         """A column that was once told is told in each batch: the trainer keeps columns by their places."""

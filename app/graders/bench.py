@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.graders.answer import Answer
 from app.graders.composed import grade_multi, grade_self_correction
-from app.graders.grading import grade
+from app.graders.grading import NO_JUDGE, grade
 from app.graders.outcomes import CannotGrade, judged
 from app.protocol import (
     Grader,
@@ -111,7 +111,7 @@ class Bench:
 
         endpoint = self._resources.judge
         if endpoint is None:
-            raise CannotGrade("no judge is set up here; set TUNING_FORK_WORKER_JUDGE_URL on the worker")
+            raise CannotGrade(NO_JUDGE)
         judge: Judge = self._tool("judge", lambda: Judge(endpoint, self._resources.judge_key))
         return judge.grade(grader, answers)
 

@@ -32,6 +32,8 @@ from app.protocol import (
     TextSimilarity,
 )
 
+NO_JUDGE = "no judge is set up here; set TUNING_FORK_WORKER_JUDGE_URL on the worker"
+
 
 def grade(grader: Grader, output_text: str, item: Mapping[str, Any]) -> Outcome:
     """By the graders that need nothing but the answer; `bench` grades by all."""

@@ -213,6 +213,8 @@ class StoredSplit(Message):
     """Rows, counted from 0; those of one prompt stand together."""
     sha256: Sha256
     """Of the order."""
+    rows_sha256: Sha256 | None = None
+    """Of the rows as they are kept; a dataset read by an earlier version has none."""
 
 
 class HeldOut(Message):

@@ -62,6 +62,15 @@ class RunSpec(Message):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
     @property
+    def graders_by_place(self) -> dict[str, Grader]:
+        """All of them by their places in the spec: what is rewarded, and what is only measured."""
+        named = {"grader": self.grader, "draft_grader": self.draft_grader}
+        named |= {f"independent_graders.{n}": grader for n, grader in enumerate(self.independent_graders)}
+        guard = self.evaluation.guard
+        named |= {"evaluation.guard.grader": guard.grader} if guard else {}
+        return {where: grader for where, grader in named.items() if grader is not None}
+
+    @property
     def own_limits(self) -> Limits:
         """`max_minutes` of the recipe is an older name of `minutes`: the lower of both holds."""
         older = None if self.recipe.kind == "starter" else self.recipe.max_minutes

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from app.errors import InvalidInput, Problem
-from app.graders.grading import check, item_fields
+from app.graders.grading import NO_JUDGE, asks_judge, check, item_fields
 from app.protocol import (
     DatasetKind,
     DatasetSummary,
@@ -12,17 +12,19 @@ from app.protocol import (
     RunSpec,
     problems_with_advanced,
 )
+from app.settings import WorkerSettings
 from app.worker.dataset_store import DatasetStore
 from app.worker.model_store import ModelStore, problem_with_model
 
 
-def refuse_unrunnable(spec: RunSpec, datasets: DatasetStore, models: ModelStore, allow_hub: bool) -> None:
+def refuse_unrunnable(
+    spec: RunSpec, datasets: DatasetStore, models: ModelStore, settings: WorkerSettings
+) -> None:
     problems = (
         *_recipe_problems(spec),
-        *_model_problems(spec, models, allow_hub),
+        *_model_problems(spec, models, settings.allow_hub),
         *_dataset_problems(spec, datasets),
-        *(check(spec.grader, "grader") if spec.grader else ()),
-        *(check(spec.draft_grader, "draft_grader") if spec.draft_grader else ()),
+        *_grader_problems(spec, settings),
     )
     if problems:
         raise InvalidInput("This run could not succeed, so it was not accepted.", problems)
@@ -46,6 +48,14 @@ def _model_problems(spec: RunSpec, models: ModelStore, allow_hub: bool) -> Itera
             yield Problem(where="model.name", what=what)
         elif problem := problem_with_model(path):
             yield Problem(where="model.name", what=problem)
+
+
+def _grader_problems(spec: RunSpec, settings: WorkerSettings) -> Iterator[Problem]:
+    """Those that are only measured too: each would end every answer in an error."""
+    for where, grader in spec.graders_by_place.items():
+        yield from check(grader, where)
+        if asks_judge(grader) and not settings.judge_url:
+            yield Problem(where=where, what=NO_JUDGE)
 
 
 def _dataset_problems(spec: RunSpec, datasets: DatasetStore) -> Iterator[Problem]:

@@ -90,7 +90,7 @@ class Supervisor:
         """The run's status, and whether it is new; the network may send the same run again and again."""
         if not self._is_known(run_id, spec):
             # Outside the lock: a generated dataset is made when it is first asked for.
-            refuse_unrunnable(spec, self._datasets, self._models, self._settings.allow_hub)
+            refuse_unrunnable(spec, self._datasets, self._models, self._settings)
         with self._lock:
             if self._is_known(run_id, spec):
                 return self._status(self._runs[run_id]), False

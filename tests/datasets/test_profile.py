@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.datasets import kept
+from app.datasets import kept, load
 from app.datasets.identity import dataset_identity
 from app.datasets.repairing import repair
 from app.datasets.rows import Row, Turn
 from app.datasets.splitting import digests_of, held_out_rows, stored_split
+from app.errors import Conflict
 from app.graders.grading import grade
 from app.protocol import ColumnMapping, Reading, RepairReport, Score
-from tests.datasets.reading_here import profiled, task
+from tests.datasets.reading_here import REF, profiled, rows_of, task
 
 WORDS = (
     "court", "tenant", "notice", "deposit", "letter", "claim", "appeal", "ruling", "clause", "party",
@@ -181,6 +182,15 @@ def test_a_stored_split_never_changes_and_keeps_prompts_together(prompts, items)
     held_out = held_out_rows(order, items)
     assert len(held_out) <= min(items, len(rows) // 5)
     assert not {prompts[n] for n in held_out} & {prompts[n] for n in range(len(rows)) if n not in held_out}
+
+
+def test_rows_that_were_changed_after_they_were_checked_are_not_learned_from(tmp_path):
+    rows_of(tmp_path, lines(SOUND))
+    rows = tmp_path / kept.CANONICAL
+    assert len(load(REF, str(rows), 40).train) == 160
+    rows.write_bytes(rows.read_bytes().replace(b"day 7 of", b"day 8 of"))
+    with pytest.raises(Conflict, match="changed on the worker after its rows were checked; upload it again"):
+        load(REF, str(rows), 40)
 
 
 def test_what_names_a_dataset_is_its_file_and_how_it_was_read():

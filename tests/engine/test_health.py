@@ -170,7 +170,7 @@ def test_a_reward_that_wavers_on_its_way_up_is_healthy():
 def test_a_grader_that_fails_now_and_then_is_told_and_one_that_fails_often_stops_the_run():
     found = findings(GRPO_RULES, grader__errors=[0.02] * 10)
     assert list(found) == ["grader_sometimes_fails"]
-    found = findings(GRPO_RULES, grader__errors=[0.2] * 10)
+    found = findings(GRPO_RULES, grader__errors=[0.06] * 10)
     assert found["grader_fails"][:2] == ("stop", 10)
 
 

@@ -1,5 +1,7 @@
 """What marks, shares and drafts are made of, without a model."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from app.datasets.formats import Row, Turn
@@ -23,6 +25,7 @@ from app.protocol import (
     GraderError,
     Length,
     Multi,
+    Python,
     Regex,
     RunSpec,
     Score,
@@ -94,6 +97,32 @@ def test_a_step_on_which_the_grader_abstained_throughout_has_no_reward_at_all():
 def test_a_grader_that_fails_on_a_whole_step_ends_the_run_with_its_reason():
     with pytest.raises(CannotTrain, match=r"failed on every answer of a step: out of order"):
         collected([GraderError(why="out of order")] * 3)
+
+
+FAILS_ON_ILL = """
+def grade(sample, item):
+    if sample["output_text"] == "ill":
+        raise ValueError("out of order")
+    return 1
+"""
+
+
+def test_a_grader_that_fails_on_twenty_answers_one_after_another_ends_the_run():
+    """Unless all are answers to one row, on which it may always fail."""
+    with Bench() as bench:
+        reward = Reward(bench, Python(name="g", source=FAILS_ON_ILL), [row() for _ in range(32)])
+
+        def step(rows: Sequence[int], *texts: str) -> list[float | None]:
+            said = [[{"role": "assistant", "content": text}] for text in texts]
+            ids = [[1]] * len(texts)
+            return reward.grader(said, rows, ids, log_metric=lambda *_: None, log_extra=lambda *_: None)
+
+        for _ in range(3):
+            assert step(range(16), "well", *["ill"] * 15) == [1.0, *[None] * 15]
+        assert step([0] * 31 + [1], *["well", *["ill"] * 30, "well"]) == [1.0, *[None] * 30, 1.0]
+        step(range(16), "well", *["ill"] * 15)
+        with pytest.raises(CannotTrain, match=r"failed on 20 answers one after another: .*out of order"):
+            step(range(16), *["ill"] * 5, *["well"] * 11)
 
 
 def test_a_mixed_file_gives_sft_its_demonstrations_and_grpo_its_prompts():

@@ -7,11 +7,17 @@ from uuid import uuid4
 import pytest
 
 from app.protocol import (
+    EvaluationPlan,
+    GeneratedDataset,
+    Guard,
     HubModel,
     JsonSchema,
+    JudgeMessage,
     LocalModel,
+    Multi,
     Regex,
     RunState,
+    ScoreModel,
     StarterModel,
     StarterRecipe,
     StringCheck,
@@ -20,6 +26,16 @@ from app.protocol import (
 from tests.worker_process import eventually
 
 JSON = {"Content-Type": "application/json"}
+
+
+JUDGE = ScoreModel(name="judge", input=[JudgeMessage(role="user", content="{{ sample.output_text }}")])
+EXACT = StringCheck(name="exact", reference="{{ item.reference }}")
+HALF_JUDGED = Multi(name="both", graders={"exact": EXACT, "judge": JUDGE}, calculate_output="exact * judge")
+
+
+def guarded_by(grader) -> dict:
+    guard = Guard(dataset=GeneratedDataset(name="clauses"), grader=grader)
+    return {"evaluation": EvaluationPlan(guard=guard)}
 
 
 def put(client, spec, run_id=None):
@@ -50,6 +66,16 @@ def test_the_same_spec_again_is_the_same_run_and_another_spec_a_conflict(client,
         ({"grader": JsonSchema(name="j", schema={"type": "objekt"})}, "grader.schema"),
         ({"grader": StringCheck(name="s", reference="{{ item.nowhere }}")}, "grader"),
         ({"draft_grader": Regex(name="r", pattern="a{1001}")}, "draft_grader.pattern"),
+        (
+            {"independent_graders": [EXACT, Regex(name="r", pattern="a{1001}")]},
+            "independent_graders.1.pattern",
+        ),
+        (guarded_by(Regex(name="r", pattern="(?=a)")), "evaluation.guard.grader.pattern"),
+        ({"grader": JUDGE}, "grader"),
+        ({"grader": HALF_JUDGED}, "grader"),
+        ({"draft_grader": JUDGE}, "draft_grader"),
+        ({"independent_graders": [HALF_JUDGED]}, "independent_graders.0"),
+        (guarded_by(JUDGE), "evaluation.guard.grader"),
         ({"dataset": UploadedDataset(sha256="0" * 64)}, "dataset.sha256"),
         ({"model": LocalModel(name="missing")}, "model.name"),
         ({"recipe": StarterRecipe()}, "recipe.kind"),
@@ -58,6 +84,16 @@ def test_the_same_spec_again_is_the_same_run_and_another_spec_a_conflict(client,
 def test_a_run_that_could_not_succeed_is_refused_with_the_place_and_the_fix(client, spec, change, place):
     assert place in places(put(client, spec(**change))[1])
     assert client.get("/runs").json() == []
+
+
+def test_a_run_whose_grader_asks_a_judge_needs_one_and_the_setting_is_named(open_client, spec):
+    refused = put(open_client(), spec(grader=HALF_JUDGED))[1].json()
+    assert "TUNING_FORK_WORKER_JUDGE_URL" in refused["problems"][0]["what"]
+
+
+def test_a_worker_with_a_judge_accepts_it(open_client, spec):
+    client = open_client(judge_url="http://127.0.0.1:9/v1")
+    assert put(client, spec(grader=HALF_JUDGED, **guarded_by(JUDGE)))[1].status_code == 201
 
 
 def test_a_run_that_starts_from_itself_is_refused(client, spec):

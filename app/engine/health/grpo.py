@@ -22,7 +22,7 @@ ALL_CLIPPED, ALL_CLIPPED_STEPS = 0.99, 20
 LENGTH_LEFT, LENGTH_DOUBLED, LENGTH_TREBLED, WRONG_GROWN, RIGHT_GROWN = 0.2, 2, 3, 1.5, 1.15
 PROGRESS_STEPS = 100
 GAIN_LOST = 0.5
-ERRORS_STOP, ERRORS_WARN = 0.1, 0.01
+ERRORS_STOP, ERRORS_WARN = 0.05, 0.01
 DRIFT_WARN, DRIFT_STOP = 5, 10
 MISMATCH_LOW, MISMATCH_HIGH = 0.8, 1.25
 PLATEAU_STEPS, PLATEAU_SHARE = 200, 0.01
@@ -250,7 +250,7 @@ def grader_fails(series: Series) -> Found | None:
         return None
     return Found(
         f"The grader failed on {mean(errors):.0%} of the answers of the last 10 steps, more than one in "
-        "ten, so the reward says little about the model.",
+        "twenty, so the reward says little about the model.",
         "Try the grader on the rows it fails on.",
         mean(errors),
     )
