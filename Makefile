@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PAGES := tests/browser tests/journeys
+PROCESSES := tests/engine tests/worker $(wildcard tests/test_*.py)
+QUICK := -m "not full and not gpu"
 
 .DEFAULT_GOAL := help
 .PHONY: help up test test-all check calibrate format chromium migration clean
@@ -14,10 +16,13 @@ up: .venv/installed ## Set everything up and serve web and worker on this machin
 	@$(BIN)/tuning-fork up
 
 test: .venv/installed-dev chromium ## Set everything up and run the tests (under 15 minutes on 2 cores)
-	@pages=$$(mktemp) && trap 'rm -f "$$pages"' EXIT && echo "Pages in a browser are tested beside the rest and told at the end." && \
-	  { $(BIN)/pytest -m "not full and not gpu" $(PAGES) >"$$pages" 2>&1 & } && browser=$$! && \
-	  { $(BIN)/pytest -m "not full and not gpu" $(PAGES:%=--ignore=%) tests; rest=$$?; } ; \
-	  wait $$browser; code=$$?; cat "$$pages"; exit $$((rest | code))
+	@told=$$(mktemp -d) && trap 'rm -rf "$$told"' EXIT && \
+	  echo "Pages in a browser, and processes that wait for each other, are tested beside the rest and told at the end." && \
+	  { $(BIN)/pytest $(QUICK) $(PAGES) >"$$told/pages" 2>&1 & } && pages=$$! && \
+	  { $(BIN)/pytest $(QUICK) $(PROCESSES) >"$$told/processes" 2>&1 & } && processes=$$! && \
+	  { $(BIN)/pytest $(QUICK) $(PAGES:%=--ignore=%) $(PROCESSES:%=--ignore=%) tests; status=$$?; } ; \
+	  wait $$processes || status=1; cat "$$told/processes"; \
+	  wait $$pages || status=1; cat "$$told/pages"; exit $$status
 
 test-all: .venv/installed-dev chromium ## Also the full-length training stories and the kill tests (about 45 minutes)
 	@$(BIN)/pytest -m "not gpu"
