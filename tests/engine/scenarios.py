@@ -217,6 +217,7 @@ def main(starter: Path, names: list[str]) -> None:
             found = {finding.rule: finding.step for finding in ended.happenings("health")}
             sys.stdout.write(f"{name}: {ended.end.state.value} after {ended.end.steps_done} steps, {found}\n")
             sys.stdout.flush()
+        engines.close()
 
 
 if __name__ == "__main__":

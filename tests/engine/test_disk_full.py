@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_checkpoint_without_room_is_given_up_and_training_goes_on(small_disk, micro_model, demonstrations):
-    engines = Engines(small_disk)
-    run_dir = engines.prepare(sft_recipe(epochs=1), micro_model, demonstrations, NAMES_THE_COLOUR)
-    ended = engines.again(run_dir, checkpoint_seconds=0, why="")
+    with closing(Engines(small_disk)) as engines:
+        run_dir = engines.prepare(sft_recipe(epochs=1), micro_model, demonstrations, NAMES_THE_COLOUR)
+        ended = engines.again(run_dir, checkpoint_seconds=0, why="")
     assert ended.end.state.value == "succeeded", ended.end
     steps = [metric.step for metric in ended.happenings("metric") if "loss" in metric.values]
     assert steps == list(range(1, ended.end.total_steps + 1))

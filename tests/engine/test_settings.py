@@ -56,6 +56,6 @@ def test_checkpoints_are_told_and_make_room_for_the_model(engines, micro_model, 
     )
     ended = engines.again(run_dir, checkpoint_seconds=0, why="")
     assert ended.end.state.value == "succeeded", ended.end
-    assert [checkpoint.step for checkpoint in ended.happenings("checkpoint")] == [1, 2]
+    assert [checkpoint.step for checkpoint in ended.happenings("checkpoint")] == [1, 2, 3]
     assert run_dir.model_dir.exists()
     assert not run_dir.trainer_dir.exists()

@@ -270,7 +270,11 @@ def test_the_worker_is_described(client):
 
 
 @pytest.mark.parametrize(
-    ("output", "outcome"), [("yes", {"kind": "score", "value": 1.0}), ("no", {"kind": "score", "value": 0.0})]
+    ("output", "outcome"),
+    [
+        ("yes", {"kind": "score", "value": 1.0, "parts": {}}),
+        ("no", {"kind": "score", "value": 0.0, "parts": {}}),
+    ],
 )
 def test_a_grader_can_be_tried(client, output, outcome):
     grader = {"type": "string_check", "name": "exact", "reference": "yes"}
