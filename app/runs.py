@@ -134,6 +134,8 @@ def _problems_of_stage(session: Session, n: int, spec: RunSpec) -> Iterable[Prob
         yield Problem(where=f"{where}.starts_from", what="leave it out; a stage starts from the one before")
     if not n and spec.starts_from:
         yield from _problems_of_start(session, where, spec.starts_from)
+    if spec.continues and session.get(Run, spec.continues) is None:
+        yield Problem(where=f"{where}.continues", what="there is no run with this id; leave it out")
     if spec.dataset and spec.dataset.kind == "uploaded":
         yield from _problems_of_dataset(session, where, spec, spec.dataset.sha256)
     guard = spec.evaluation.guard

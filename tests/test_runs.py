@@ -608,6 +608,13 @@ def test_a_retried_stage_starts_from_the_retry_of_the_stage_before_it(world):
         assert runs.retry(session, session.get(Run, second), world.settings).starts_from == again
 
 
+def test_a_run_cannot_continue_one_that_nobody_knows(alone):
+    with pytest.raises(InvalidInput) as refused:
+        alone.launch(named("steps 1", continues=str(uuid4())))
+    assert [problem.where for problem in refused.value.problems] == ["plan.0.continues"]
+    assert "no run with this id" in refused.value.problems[0].what
+
+
 def test_only_a_run_that_failed_or_was_cancelled_can_be_retried(world):
     (run_id,) = world.launch(named("steps 1"))
     with pytest.raises(Conflict, match="waiting for the worker"):
