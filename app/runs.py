@@ -188,7 +188,8 @@ def retry(session: Session, run: Run, settings: WebSettings) -> Run:
     if live := next((each for each in _retries(session, run.id) if not each.state.is_over), None):
         raise Conflict(f"This run is already being retried, as “{live.spec.name}”.")
     before = run.starts_from and _latest_try(session, run.starts_from)
-    spec = run.spec.model_copy(update={"continues": run.id, "starts_from": before})
+    changed = {"continues": run.id, "starts_from": before, "limits": run.limits or run.spec.limits}
+    spec = run.spec.model_copy(update=changed)
     _check_plan(session, [spec], settings)
     again = Run(
         id=uuid4(),

@@ -598,6 +598,13 @@ def test_a_failed_run_is_retried_once_at_a_time_from_its_checkpoint(world):
     assert retry(world, run_id) != again
 
 
+def test_a_retried_run_keeps_limits_that_were_raised_while_it_was_paused(world):
+    (run_id,) = world.launch(named("crash 5", limits={"steps": 900}))
+    world.sweep_until(run_id, RunState.FAILED)
+    wish(world, run_id, lambda run: setattr(run, "limits", Limits(steps=950)))
+    assert world.run(retry(world, run_id)).spec.limits == Limits(steps=950)
+
+
 def test_a_retried_stage_starts_from_the_retry_of_the_stage_before_it(world):
     first, second = world.launch(named("fail"), named("steps 1"))
     world.sweep_until(second, RunState.FAILED)

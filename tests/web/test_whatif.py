@@ -13,7 +13,7 @@ from app.advisor.rulebook import Rulebook
 from app.main import read_rulebook, rulebook_files
 from app.models import Milestone, StoredRulebook
 from app.web.assessing import restorable
-from app.web.comparing import harmless
+from app.web.spreadsheet import harmless
 from app.web.weighing import moved, points_by_rank
 from tests.web.conftest import owner, parts_of, program
 
