@@ -16,7 +16,7 @@ from app.settings import WebSettings
 from tests.browser.conftest import RULES
 from tests.browser.served import serving
 from tests.engine.conftest import COLOURS, NAMES_THE_COLOUR, sft_recipe
-from tests.worker_process import TOKEN, WorkerProcess, eventually
+from tests.worker_process import PATIENCE_SECONDS, TOKEN, WorkerProcess, eventually
 
 pytestmark = pytest.mark.engine
 
@@ -68,7 +68,7 @@ def run(site: str, worker: WorkerProcess, demonstrations: Path) -> UUID:
         f"{site}/api/v1/datasets?name=colours",
         content=demonstrations.read_bytes(),
         headers={"Content-Type": "application/jsonl"},
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     uploaded.raise_for_status()
     spec = RunSpec(
@@ -93,7 +93,9 @@ def asked(worker: WorkerProcess, run_id: UUID, **question: object) -> list[dict]
 
 
 def lines(worker: WorkerProcess, run_id: UUID, **question: object) -> Iterator[dict]:
-    with worker.http.stream("POST", f"/runs/{run_id}/playground", json=question) as answer:
+    with worker.http.stream(
+        "POST", f"/runs/{run_id}/playground", json=question, timeout=PATIENCE_SECONDS
+    ) as answer:
         if answer.is_error:
             answer.read()
         answer.raise_for_status()
@@ -200,7 +202,9 @@ def test_a_run_without_a_model_has_no_playground(worker, run):
 def test_the_web_passes_both_answers_on_as_they_come(site, run):
     question = {"prompt": "item 3: red?", "max_tokens": 8}
     pieces = []
-    with httpx.stream("POST", f"{site}/api/v1/runs/{run}/playground", json=question, timeout=60) as answer:
+    with httpx.stream(
+        "POST", f"{site}/api/v1/runs/{run}/playground", json=question, timeout=PATIENCE_SECONDS
+    ) as answer:
         assert answer.headers["content-type"] == "application/x-ndjson"
         pieces = [piece for piece in answer.iter_raw() if piece]
     said = [json.loads(line) for line in b"".join(pieces).splitlines()]
@@ -211,7 +215,9 @@ def test_the_web_passes_both_answers_on_as_they_come(site, run):
 
 def test_hanging_up_on_the_web_stops_the_answer_on_the_worker(site, worker, run):
     question = {"prompt": "never end", "max_tokens": 4096, "temperature": 2.0}
-    with httpx.stream("POST", f"{site}/api/v1/runs/{run}/playground", json=question, timeout=60) as answer:
+    with httpx.stream(
+        "POST", f"{site}/api/v1/runs/{run}/playground", json=question, timeout=PATIENCE_SECONDS
+    ) as answer:
         for line in answer.iter_lines():
             if json.loads(line)["kind"] == "token":
                 break
@@ -228,11 +234,15 @@ def test_without_javascript_a_form_brings_both_answers(site, run):
     page = httpx.get(f"{site}/runs/{run}/playground").text
     assert "Held-out row 1:" in page
     form = {"item": "", "prompt": "item 3: red?", "temperature": "0", "max_tokens": "8", "seed": "0"}
-    answer = httpx.post(f"{site}/runs/{run}/playground", data=form, headers={"Origin": site}, timeout=60)
+    answer = httpx.post(
+        f"{site}/runs/{run}/playground", data=form, headers={"Origin": site}, timeout=PATIENCE_SECONDS
+    )
     assert answer.status_code == 200
     assert "tokens in" in answer.text
     wrong = form | {"temperature": "hot", "prompt": ""}
-    refused = httpx.post(f"{site}/runs/{run}/playground", data=wrong, headers={"Origin": site}, timeout=60)
+    refused = httpx.post(
+        f"{site}/runs/{run}/playground", data=wrong, headers={"Origin": site}, timeout=PATIENCE_SECONDS
+    )
     assert refused.status_code == 422
     assert "temperature-error" in refused.text
 
@@ -249,7 +259,7 @@ def test_in_a_browser_both_answers_are_written_side_by_side(chromium, site, run)
     page.get_by_label("Temperature").fill("0")
     page.get_by_label("Longest answer").fill("8")
     page.get_by_role("button", name="Ask both").click()
-    page.get_by_text("Both have answered.").wait_for(timeout=60_000)
+    page.get_by_text("Both have answered.").wait_for(timeout=1000 * PATIENCE_SECONDS)
     tuned = page.locator(".voice[data-side=tuned]")
     assert tuned.locator("[data-text]").text_content() in COLOURS
     assert "tokens in" in tuned.inner_text()

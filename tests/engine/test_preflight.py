@@ -328,7 +328,7 @@ def test_in_a_browser_a_launch_is_checked_and_a_failed_check_asks_for_a_reason(c
         f"{site}/api/v1/datasets?name=colours",
         content="".join(json.dumps(each) + "\n" for each in ROWS).encode(),
         headers={"Content-Type": "application/jsonl"},
-        timeout=60,
+        timeout=200,
     )
     uploaded.raise_for_status()
     page = chromium.new_context(base_url=site).new_page()
