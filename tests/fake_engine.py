@@ -27,6 +27,10 @@ from app.run_dir import EventLog, RunDir
 STEP_SECONDS = 0.05
 
 
+was_told_to_stop = False
+"""Only noted by the handler, as in the real engine: an exception could come between an event and its end."""
+
+
 class Stopped(Exception):
     pass
 
@@ -46,7 +50,7 @@ def main(path: str) -> None:
     if word == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
-        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGTERM, _note_stop)
     log = run.event_log()
     log.append(StateEvent(state=RunState.STARTING))
     steps = int(number) if number.isdecimal() else 3
@@ -75,7 +79,7 @@ def _train(run, log: EventLog, word: str, steps: int) -> None:
         log.append(MetricEvent(step=step, total_steps=steps, values={"loss": 1 / step}))
         print("step", step, flush=True)  # noqa: T201 - its stdout is the run's log
         _misbehave(run, log, word, step, steps)
-        _pause_if_asked(run, log, step, steps)
+        _stop_if_asked(run, log, step, steps)
         if word == "limited":
             _save(run, log, step)
         time.sleep(STEP_SECONDS)
@@ -83,11 +87,11 @@ def _train(run, log: EventLog, word: str, steps: int) -> None:
 
 def _misbehave(run, log: EventLog, word: str, step: int, steps: int) -> None:
     while word == "waits" and not (run.path / "go").exists():
-        _pause_if_asked(run, log, step, steps)
+        _stop_if_asked(run, log, step, steps)
         time.sleep(0.02)
     if word in ("hang", "deaf"):
         while True:
-            _pause_if_asked(run, log, step, steps)
+            _stop_if_asked(run, log, step, steps)
             time.sleep(0.05)
     if word == "noisy":
         print("x" * 5000, flush=True)  # noqa: T201 - its stdout is the run's log
@@ -111,7 +115,9 @@ def _die(run, word: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _pause_if_asked(run, log: EventLog, step: int, steps: int) -> None:
+def _stop_if_asked(run, log: EventLog, step: int, steps: int) -> None:
+    if was_told_to_stop:
+        raise Stopped
     most = (run.raised_limits or run.spec.own_limits).steps
     limit = "steps" if most is not None and step >= most and step < steps else None
     if limit or run.pause_requested:
@@ -145,8 +151,9 @@ def _finish(run, log: EventLog, steps: int) -> None:
     log.append(EndEvent(state=RunState.SUCCEEDED, steps_done=steps, total_steps=steps))
 
 
-def _stop(signum, frame) -> None:
-    raise Stopped
+def _note_stop(signum, frame) -> None:
+    global was_told_to_stop
+    was_told_to_stop = True
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -30,14 +31,21 @@ def worker(micro_model, tmp_path_factory):
 
 
 def waiting(worker: WorkerProcess) -> list[psutil.Process]:
-    children = psutil.Process(worker.pid).children()
-    return [child for child in children if "app.engine.warm" in child.cmdline()]
+    """Without one that was killed and that the worker has not buried yet."""
+    found = []
+    for child in psutil.Process(worker.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            found += [child] if "app.engine.warm" in child.cmdline() else []
+    return found
 
 
 def ready(worker: WorkerProcess) -> psutil.Process:
-    eventually(lambda: worker.http.get("/health").json()["warm_engines"] == 1, "a waiting engine")
-    (found,) = waiting(worker)
-    return found
+    def one() -> psutil.Process | None:
+        found = waiting(worker)
+        said = worker.http.get("/health").json()["warm_engines"]
+        return found[0] if said == len(found) == 1 else None
+
+    return eventually(one, "a waiting engine")
 
 
 def test_a_run_is_taken_over_and_when_its_process_is_killed_it_is_started_again(worker, demonstrations):
