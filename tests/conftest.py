@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -81,3 +81,17 @@ def database_url(request: pytest.FixtureRequest) -> str:
         connection.execute(text(f"TRUNCATE {tables} CASCADE"))
     database.close()
     return url
+
+
+@pytest.fixture
+def typed(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs one command line of `tuning-fork`: its exit status, what it printed, and what it complained."""
+    from app.cli import cli
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit:
+            cli([str(argument) for argument in arguments])
+        said = capfd.readouterr()
+        return int(exit.value.code or 0), said.out, said.err
+
+    return run

@@ -3,8 +3,9 @@
 What it does follows from the run's name: `steps 5`, `waits` (for a file `go`), `crash`, `fail`, `hang`,
 `deaf` (to SIGTERM), `silent` (no event at all), `lingers` (after its verdict or its pause), `child` (starts
 one that outlives it), `noisy` (a long log), `lost` (killed at its second step, in its first attempt),
-`doomed` (in each), `limited` (saves every step). A number after the word is how many steps it takes, 0.05 s
-each. Like the real one it saves and stops when asked to, and goes on from what it saved.
+`doomed` (in each), `limited` (saves every step), `hungry` (for memory). A number after the word is how many
+steps it takes, 0.05 s each. Like the real one it saves and stops when asked to, and goes on from what it
+saved.
 """
 
 import os
@@ -111,6 +112,10 @@ def _die(run, word: str) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(600)
         os._exit(4)
+    if word == "hungry":
+        eaten = []
+        while True:
+            eaten.append(os.urandom(1 << 24))
     if word == "doomed" or (word == "lost" and run.inputs.attempt == 1):
         os.kill(os.getpid(), signal.SIGKILL)
 

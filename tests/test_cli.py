@@ -16,7 +16,6 @@ import pytest
 from sqlalchemy import text
 
 from app import migrations
-from app.cli import cli
 from app.database import Database
 from app.main import read_rulebook
 from tests.web.launching import named
@@ -35,17 +34,6 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TUNING_FORK_WORKER_MIN_FREE_BYTES", "0")
     monkeypatch.setenv("TUNING_FORK_WORKER_ENGINE_MODULE", "tests.fake_engine")
     return tmp_path / "data"
-
-
-@pytest.fixture
-def typed(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit:
-            cli([str(argument) for argument in arguments])
-        said = capfd.readouterr()
-        return int(exit.value.code or 0), said.out, said.err
-
-    return run
 
 
 def write(folder: Path, answers: object) -> Path:

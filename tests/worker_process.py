@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -36,8 +36,10 @@ def eventually(question: Callable[[], T | None], what: str = "it") -> T:
 
 
 class WorkerProcess:
-    def __init__(self, data_dir: Path, **settings: object) -> None:
+    def __init__(self, data_dir: Path, *, under: Sequence[str] = (), **settings: object) -> None:
+        """`under` is a program with arguments that becomes the worker, after changing what it runs in."""
         self.data_dir = data_dir
+        self._under = under
         self._settings = {
             "prepare_starter": False,
             "min_free_bytes": 0,
@@ -54,7 +56,7 @@ class WorkerProcess:
         given = {"engine_module": "tests.fake_engine", **self._settings}
         variables = {f"TUNING_FORK_WORKER_{name.upper()}": str(value) for name, value in given.items()}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.worker_process", str(self.data_dir), str(self.port)],
+            [*self._under, sys.executable, "-m", "tests.worker_process", str(self.data_dir), str(self.port)],
             env={**os.environ, **variables, "TUNING_FORK_WORKER_TOKEN": TOKEN, "SECRET_OF_THE_WORKER": "x"},
             stderr=subprocess.PIPE,
         )

@@ -1,6 +1,5 @@
 """Short-lived programs beside the engines: told what to do in JSON, heard line by line, and ended in time."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,7 +9,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
+
+from pydantic import TypeAdapter
+
+M = TypeVar("M")
 
 LONGEST_LINE = 4_000_000
 
@@ -60,13 +63,12 @@ class Child:
             return True
         return False
 
-    def lines(self) -> Iterator[str]:
-        """Until it ends. What is not a JSON object on one line is no message and is left out."""
+    def lines(self, kind: TypeAdapter[M]) -> Iterator[M]:
+        """Until it ends. What a library writes to its stdout is no message and is left out."""
         assert self._process.stdout is not None
         while line := self._line(self._process.stdout):
             with suppress(ValueError):
-                if isinstance(json.loads(line), dict):
-                    yield line.decode().rstrip("\n")
+                yield kind.validate_json(line)
         self._process.wait()
 
     def _line(self, stdout: IO[bytes]) -> bytes:

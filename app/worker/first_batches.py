@@ -8,6 +8,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from app.errors import RateLimited
 from app.protocol import FirstBatchInputs, FirstBatchMade, FirstBatchState, RunSpec
 from app.worker.children import Child
@@ -21,6 +23,8 @@ MOST_AT_ONCE = 2
 
 SECONDS = 180.0
 """Importing the trainer takes most of them."""
+
+MADE = TypeAdapter(FirstBatchMade)
 
 DECIDING = {"model", "starts_from", "dataset", "recipe", "seed", "grader"}
 """Fields of a run that its first batch depends on."""
@@ -83,7 +87,7 @@ class FirstBatches:
 
     def _follow(self, key: str) -> None:
         making = self._making[key]
-        said = [FirstBatchMade.model_validate_json(line) for line in making.child.lines()]
+        said = list(making.child.lines(MADE))
         found = said[-1] if said else FirstBatchMade(trouble=_why(making.child))
         making.timer.cancel()
         with self._lock:

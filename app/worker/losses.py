@@ -85,24 +85,28 @@ def memory_kills() -> int:
 
 
 def _counters() -> list[tuple[Path, str]]:
-    own = _own_group()
+    """Where both kinds of hierarchy are mounted, the older one has the memory controller."""
+    groups = _own_groups()
+    unified, memory = groups.get("", ""), groups.get("memory", "")
     return [
-        (CGROUPS / own / "memory.events", "oom_kill"),
+        (CGROUPS / unified / "memory.events", "oom_kill"),
         (CGROUPS / "memory.events", "oom_kill"),
-        (CGROUPS / "memory" / own / "memory.oom_control", "oom_kill"),
+        (CGROUPS / "memory" / memory / "memory.oom_control", "oom_kill"),
         (CGROUPS / "memory" / "memory.oom_control", "oom_kill"),
         (Path("/proc/vmstat"), "oom_kill"),
     ]
 
 
-def _own_group() -> str:
-    """Below /sys/fs/cgroup; of the unified hierarchy, or of the older one's memory controller."""
+def _own_groups() -> dict[str, str]:
+    """Below their hierarchies, by controller; of the unified one by no name."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
-        return ""
-    groups = {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
-    return groups.get("", groups.get("memory", "")).strip("/")
+        return {}
+    groups = {}
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        groups |= dict.fromkeys(controllers.split(","), path.strip("/"))
+    return groups
 
 
 def _count(path: Path, key: str) -> int | None:

@@ -11,7 +11,6 @@ from pydantic import TypeAdapter
 from app.errors import Conflict, RateLimited
 from app.protocol import (
     Finished,
-    Message,
     PlaygroundInputs,
     PlaygroundLine,
     PlaygroundQuestion,
@@ -44,7 +43,7 @@ class Room:
         self.child = child
         self.asked_at = time.monotonic()
         self.is_busy = False
-        self._listener: queue.Queue[str | None] | None = None
+        self._listener: queue.Queue[PlaygroundLine | None] | None = None
         self._lock = threading.Lock()
         self._reader = threading.Thread(target=self._read, name="playground", daemon=True)
         self._reader.start()
@@ -60,7 +59,7 @@ class Room:
             self.child.tell(question.model_dump_json())
             return Answer(self, self._listener)
 
-    def stop_answering(self, listener: "queue.Queue[str | None]") -> None:
+    def stop_answering(self, listener: "queue.Queue[PlaygroundLine | None]") -> None:
         """What the model still says of this question is heard by nobody; the next can be asked after it."""
         with self._lock:
             if self._listener is listener and self.is_busy:
@@ -73,11 +72,11 @@ class Room:
         self.child.close()
 
     def _read(self) -> None:
-        for line in self.child.lines():
-            self._hand_on(line, isinstance(LINE.validate_json(line), Finished | Trouble))
+        for line in self.child.lines(LINE):
+            self._hand_on(line, isinstance(line, Finished | Trouble))
         self._hand_on(None, is_last=True)
 
-    def _hand_on(self, line: str | None, is_last: bool) -> None:
+    def _hand_on(self, line: PlaygroundLine | None, is_last: bool) -> None:
         with self._lock:
             if self._listener:
                 self._listener.put(line)
@@ -89,7 +88,7 @@ class Room:
 class Answer:
     """The lines of one answer as they come."""
 
-    def __init__(self, room: Room, lines: "queue.Queue[str | None]") -> None:
+    def __init__(self, room: Room, lines: "queue.Queue[PlaygroundLine | None]") -> None:
         self._room = room
         self._lines = lines
         self._waiting = Waiting(sentence="Waiting for the models.")
@@ -103,7 +102,7 @@ class Answer:
             said = self._lines.get(timeout=PATIENCE_SECONDS)
         except queue.Empty:
             return self._waiting.model_dump_json()
-        line = LINE.validate_json(said) if said is not None else self._last_words()
+        line = said if said is not None else self._last_words()
         if isinstance(line, Waiting):
             self._waiting = line
         self._is_over = isinstance(line, Finished | Trouble)
@@ -115,7 +114,7 @@ class Answer:
             self._is_over = True
             self._room.stop_answering(self._lines)
 
-    def _last_words(self) -> Message:
+    def _last_words(self) -> Trouble:
         return Trouble(sentence=KILLED if self._room.child.was_killed else GONE)
 
 

@@ -193,8 +193,8 @@ class Preflights:
         threading.Thread(target=self._follow, args=(job, job.child), name="preflight", daemon=True).start()
 
     def _follow(self, job: Job, child: Child) -> None:
-        for line in child.lines():
-            self._note(job, LINE.validate_json(line))
+        for line in child.lines(LINE):
+            self._note(job, line)
         with self._lock:
             if not job.is_over:
                 job.why_ended = OUT_OF_MEMORY if child.was_killed else _ended_by_itself(child, job)

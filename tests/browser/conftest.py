@@ -14,6 +14,7 @@ from app.settings import WebSettings
 from tests.browser.served import serving
 
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+COLOUR_RULES = ("color-contrast", "link-in-text-block")
 
 Browse = Callable[..., Page]
 
@@ -67,17 +68,29 @@ def browse(chromium: Browser, site: str, complaints: list[str]) -> Iterator[Brow
 
 
 @pytest.fixture(scope="session")
-def violations() -> Callable[[Page], str]:
-    """What axe finds wrong on a page, as text; empty when nothing is."""
+def violations() -> Callable[..., str]:
+    """What axe finds wrong on a page, as text; empty when nothing is.
 
-    def find(page: Page) -> str:
-        found = Axe().run(page, options={"runOnly": {"type": "tag", "values": list(RULES)}})
-        return found.generate_report() if found.violations_count else ""
+    With `both_schemes` also in the other colour scheme, where nothing but colours can have changed.
+    """
+
+    def find(page: Page, both_schemes: bool = False) -> str:
+        wrong = _found(page, {"type": "tag", "values": list(RULES)})
+        if both_schemes:
+            dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+            page.emulate_media(color_scheme="light" if dark else "dark")
+            wrong += _found(page, {"type": "rule", "values": list(COLOUR_RULES)})
+        return wrong
 
     return find
 
 
-@pytest.fixture
+def _found(page: Page, only: dict[str, Any]) -> str:
+    found = Axe().run(page, options={"runOnly": only})
+    return found.generate_report() if found.violations_count else ""
+
+
+@pytest.fixture(scope="session")
 def assessment(site: str) -> Callable[..., str]:
     """Starts an assessment from a worked example, as the form does; answers its path."""
 
@@ -93,7 +106,7 @@ def assessment(site: str) -> Callable[..., str]:
     return start
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def decided(site: str, assessment: Callable[..., str]) -> Callable[..., str]:
     """An assessment whose recommendation is frozen; answers its path."""
 

@@ -3,7 +3,6 @@
 import json
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
@@ -234,10 +233,8 @@ def test_streams_end_on_the_signal_to_stop(client, app):
     run_id = launched(client, "hang 5")
     until(client, run_id, "running")
     threading.Timer(0.5, parts_of(app).stopping.set).start()
-    began = time.monotonic()
     events = [event for event, _, _ in stream(client, run_id)]
     assert "end" not in events
-    assert time.monotonic() - began < 30
     parts_of(app).stopping.clear()
     client.post(f"/api/v1/runs/{run_id}/cancel")
     until_over(client, run_id)

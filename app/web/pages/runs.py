@@ -70,13 +70,20 @@ def _line(session: Session, run: Run) -> Line:
 
 
 def _few_values(session: Session, run: Run, key: str) -> list[float | None]:
-    """Every nth metric: enough for a line as wide as a word."""
-    stride = max(1, run.last_seq // SPARK_POINTS)
-    found = session.scalars(
-        select(Report.what)
-        .where(Report.run_id == run.id, Report.kind == "metric", Report.seq % stride == 0)
-        .order_by(Report.seq)
+    """Evenly spaced ones among the run's metrics, the newest with them: as many as a word is wide."""
+    ranked = (
+        select(
+            Report.what,
+            Report.seq,
+            func.row_number().over(order_by=Report.seq).label("place"),
+            func.count().over().label("all"),
+        )
+        .where(Report.run_id == run.id, Report.kind == "metric")
+        .subquery()
     )
+    place, among = ranked.c.place, ranked.c.all
+    is_next = place * SPARK_POINTS // among > (place - 1) * SPARK_POINTS // among
+    found = session.scalars(select(ranked.c.what).where(is_next).order_by(ranked.c.seq))
     return [what.values[key] for what in found if isinstance(what, MetricEvent) and key in what.values]
 
 
