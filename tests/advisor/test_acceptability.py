@@ -8,8 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from app.advisor.robustness import acceptability_all, acceptability_near, positive_share
+from tests.thorough import cases
 
-ALL = settings(max_examples=200, deadline=None, derandomize=True)
+ALL = settings(max_examples=cases(200), deadline=None, derandomize=True)
 
 # Values of the closed form, the tied ones by a limit.
 KNOWN = [

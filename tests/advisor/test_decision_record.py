@@ -16,6 +16,7 @@ from app.advisor.recommendation import EVERYTHING, recommend
 from app.advisor.record import Filing, Table, compose
 from app.main import read_rulebook
 from tests.advisor.projects import wires
+from tests.thorough import cases
 
 HEADINGS = [
     "## Context and Problem Statement",
@@ -140,7 +141,7 @@ def test_the_table_of_answers_adds_up_to_the_lean(rulebook):
 # As files
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=cases(100))
 @given(st.data())
 def test_any_project_exported_gives_the_same_result_byte_for_byte(data):
     rulebook = read_rulebook()
@@ -176,7 +177,7 @@ def test_a_file_that_was_altered_is_found_out(rulebook):
     ).identical
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=cases(100))
 @given(st.data(), st.text(max_size=40))
 def test_contributions_as_csv_parse_and_add_up_to_the_lean(data, note):
     rulebook = read_rulebook()

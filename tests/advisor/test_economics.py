@@ -43,6 +43,7 @@ from app.advisor.throughput import (
     waves,
 )
 from app.main import read_rulebook
+from tests.thorough import cases
 
 TABLES = read_rulebook().tables
 CONSTANTS = TABLES.constants
@@ -54,7 +55,7 @@ assert SMALL
 assert A100
 MACHINE = Machine(A100, TRL, CONSTANTS.time)
 
-CALM = settings(max_examples=100, deadline=None, derandomize=True)
+CALM = settings(max_examples=cases(100), deadline=None, derandomize=True)
 names = st.sampled_from([model.name for model in TABLES.models])
 gpus = st.sampled_from([gpu.name for gpu in TABLES.gpus])
 tunings = st.sampled_from(["full", "lora", "qlora"])

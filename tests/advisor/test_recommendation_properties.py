@@ -9,14 +9,15 @@ from projects import answer, wires
 from app.advisor.answers import wire_of
 from app.advisor.recommendation import EVERYTHING, Recommendation, recommend, recommendation_json
 from app.advisor.rulebook import Rulebook
+from tests.thorough import cases
 
 many = settings(
-    max_examples=150,
+    max_examples=cases(150),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-some = settings(many, max_examples=25)
+some = settings(many, max_examples=cases(25))
 
 
 @many

@@ -90,7 +90,7 @@ def _found(page: Page, only: dict[str, Any]) -> str:
     return found.generate_report() if found.violations_count else ""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def assessment(site: str) -> Callable[..., str]:
     """Starts an assessment from a worked example, as the form does; answers its path."""
 
@@ -106,7 +106,7 @@ def assessment(site: str) -> Callable[..., str]:
     return start
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def decided(site: str, assessment: Callable[..., str]) -> Callable[..., str]:
     """An assessment whose recommendation is frozen; answers its path."""
 

@@ -2,7 +2,6 @@
 
 import gzip
 from collections.abc import Callable
-from functools import cache
 
 import httpx
 import pytest
@@ -53,27 +52,34 @@ PAGES = (
 BUDGET = 40 * 1024
 
 
-@pytest.fixture(scope="module")
+STANDING: dict[str, str] = {}
+"""Assessments that these tests only look at, by what is special about them: made once."""
+
+
+@pytest.fixture
 def path(decided: Start, site: str) -> Callable[[str], str]:
-    @cache
+    def once(name: str, make: Callable[[], str]) -> str:
+        if name not in STANDING:
+            STANDING[name] = make()
+        return STANDING[name]
+
+    def standing(example: str = "legal_reasoning") -> str:
+        return once(example, lambda: decided(example))
+
     def with_scenario() -> str:
         path = decided()
         kept = {"label": "Nothing scores an answer", "answers": {"D3": "cannot"}}
         assert httpx.post(f"{site}/api/v1{path}/scenarios", json=kept).status_code == 201
         return path
 
-    @cache
-    def standing(example: str = "legal_reasoning") -> str:
-        return decided(example)
-
-    @cache
     def four() -> str:
         ids = [standing(example).rsplit("/", 1)[1] for example in ("legal_reasoning", "brand_voice")]
-        return ",".join([*ids, f"draft:{ids[0]}", with_scenario().rsplit("/", 1)[1]])
+        scenario = once("scenario", with_scenario).rsplit("/", 1)[1]
+        return ",".join([*ids, f"draft:{ids[0]}", scenario])
 
     def fill(page: str) -> str:
         page = page.replace("{decided}", standing()) if "{decided}" in page else page
-        page = page.replace("{scenario}", with_scenario()) if "{scenario}" in page else page
+        page = page.replace("{scenario}", once("scenario", with_scenario)) if "{scenario}" in page else page
         page = page.replace("{four}", four()) if "{four}" in page else page
         return page.replace("{not_yet}", standing("catalogue_facts")) if "{not_yet}" in page else page
 
