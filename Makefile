@@ -2,8 +2,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PAGES := tests/browser tests/journeys
-PROCESSES := tests/engine tests/worker $(wildcard tests/test_*.py)
 QUICK := -m "not full and not gpu"
 
 .DEFAULT_GOAL := help
@@ -16,16 +14,10 @@ up: .venv/installed ## Set everything up and serve web and worker on this machin
 	@$(BIN)/tuning-fork up
 
 test: .venv/installed-dev chromium ## Set everything up and run the tests (under 15 minutes on 2 cores)
-	@told=$$(mktemp -d) && trap 'rm -rf "$$told"' EXIT && \
-	  echo "Pages in a browser, and processes that wait for each other, are tested beside the rest and told at the end." && \
-	  { $(BIN)/pytest $(QUICK) $(PAGES) >"$$told/pages" 2>&1 & } && pages=$$! && \
-	  { $(BIN)/pytest $(QUICK) $(PROCESSES) >"$$told/processes" 2>&1 & } && processes=$$! && \
-	  { $(BIN)/pytest $(QUICK) $(PAGES:%=--ignore=%) $(PROCESSES:%=--ignore=%) tests; status=$$?; } ; \
-	  wait $$processes || status=1; cat "$$told/processes"; \
-	  wait $$pages || status=1; cat "$$told/pages"; exit $$status
+	@$(BIN)/python tests/side_by_side.py $(BIN)/pytest $(QUICK)
 
-test-all: .venv/installed-dev chromium ## Also the full-length training stories and the kill tests (about 45 minutes)
-	@$(BIN)/pytest -m "not gpu"
+test-all: .venv/installed-dev chromium ## Also the full-length training stories and the kill tests (about an hour)
+	@TUNING_FORK_TESTS=thorough $(BIN)/pytest -m "not gpu"
 
 check: .venv/installed-dev ## Format, lint, types, import contracts, migrations without drift
 	@$(BIN)/ruff format --check .

@@ -39,7 +39,11 @@ class Webhook:
         self._url = settings.webhook_url
         self._site = settings.public_url or f"http://{settings.host}:{settings.port}"
         self._http = httpx.Client(
-            timeout=httpx.Timeout(5, connect=3), follow_redirects=False, trust_env=False, transport=transport
+            timeout=httpx.Timeout(5, connect=3),
+            follow_redirects=False,
+            trust_env=False,
+            transport=transport,
+            verify=self._url.startswith("https:"),  # reading all certificates takes a while
         )
 
     def close(self) -> None:

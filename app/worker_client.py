@@ -83,6 +83,7 @@ class WorkerClient:
             transport=transport,
             follow_redirects=False,
             trust_env=False,
+            verify=url.startswith("https:"),  # reading all certificates takes a while
             limits=httpx.Limits(max_connections=40, max_keepalive_connections=10, keepalive_expiry=30),
         )
 

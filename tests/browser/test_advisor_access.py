@@ -49,6 +49,20 @@ PAGES = (
     "/nothing-here",
 )
 
+COLOURFUL = frozenset(
+    {
+        "/",
+        "{decided}/q/O1",
+        "{decided}/weights",
+        "{decided}/result",
+        "{decided}/whatif",
+        "{decided}/record",
+        "{scenario}/history",
+        "/compare?ids={four}",
+    }
+)
+"""Pages that between them have every coloured part: these are read in the dark scheme too."""
+
 BUDGET = 40 * 1024
 
 
@@ -87,13 +101,20 @@ def path(decided: Start, site: str) -> Callable[[str], str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_axe_finds_nothing_wrong_in_light_and_dark_and_nothing_sticks_out_at_320_pixels(
+def test_a_page_is_for_everybody_fits_320_pixels_and_needs_no_inline_code(
     browse: Browse, path, violations, page: str
 ):
     window = browse()
-    window.goto(path(page))
+    window.add_init_script(
+        "addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective))"
+    )
+    answer = window.goto(path(page))
+    policy = answer.headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    assert "unsafe-inline" not in policy
+    assert window.locator("[style], script:not([src]), style").count() == 0
     open_all(window)
-    assert violations(window, both_schemes=True) == ""
+    assert violations(window, both_schemes=page in COLOURFUL) == ""
     window.set_viewport_size({"width": 320, "height": 800})
     wide = window.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wide <= 0
@@ -102,11 +123,8 @@ def test_axe_finds_nothing_wrong_in_light_and_dark_and_nothing_sticks_out_at_320
 @pytest.mark.parametrize(
     "page",
     [
-        "/",
         "{decided}/q/O1",
-        "{decided}/weights",
         "{decided}/result",
-        "{decided}/whatif",
         "/compare?ids={four}",
     ],
 )
@@ -242,19 +260,6 @@ def test_styles_and_scripts_weigh_at_most_40_kilobytes_and_come_from_here(
     parts = [url for url in fetched if ".css" in url or ".js" in url]
     assert parts
     assert sum(len(gzip.compress(httpx.get(url).content, 9)) for url in parts) <= BUDGET
-
-
-def test_the_policy_forbids_inline_code_and_nothing_on_the_pages_needs_it(browse: Browse, site: str, path):
-    window = browse()
-    window.add_init_script(
-        "addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective))"
-    )
-    for page in PAGES:
-        answer = window.goto(path(page))
-        policy = answer.headers["content-security-policy"]
-        assert "script-src 'self';" in policy
-        assert "unsafe-inline" not in policy
-        assert window.locator("[style], script:not([src]), style").count() == 0
 
 
 def test_motion_stops_for_those_who_asked_for_less(browse: Browse):

@@ -65,6 +65,7 @@ def sft(engines, micro_model, demonstrations):
     return engines.run(recipe, micro_model, demonstrations, NAMES_THE_COLOUR, PLAN)
 
 
+@pytest.mark.full
 def test_sft_comes_out_the_same_by_the_script(sft, micro_model):
     assert sft.end.state.value == "succeeded", sft.end
     bundle = sft.dir.bundle_dir

@@ -57,6 +57,7 @@ ANSWERS = [{"output_text": "GRANTED", "prompt": "Case 1"}, {"output_text": "", "
 ROWS = [{"prompt": f"Case {n}", "item": {"reference": answer}} for n, answer in enumerate(("YES", "NO"))]
 
 
+@pytest.mark.full
 def test_a_model_that_cannot_be_read_is_a_sentence(worker, run):
     answer = tried(worker, run, answers=ANSWERS)
     assert answer.status_code == 422

@@ -8,7 +8,7 @@ from app.protocol import EvaluationPlan, LocalModel, RunSpec, UploadedDataset
 from tests.engine.conftest import NAMES_THE_COLOUR, sft_recipe
 from tests.worker_process import WorkerProcess
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.full]
 
 
 def test_a_killed_engine_is_judged_failed_and_the_next_run_trains(micro_model, demonstrations, tmp_path):

@@ -14,7 +14,7 @@ from tests.browser.runs.conftest import Workshop, open_workshop
 LONGEST_PROMPT = 1024
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def product(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[Workshop]:
     """With a micro model in the worker's models folder: it answers at once and knows nothing."""
     folder: Path = tmp_path_factory.mktemp("product")
@@ -28,7 +28,7 @@ def product(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[Workshop]:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def product_with_starter(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[Workshop]:
     folder: Path = tmp_path_factory.mktemp("product-with-starter")
     yield from open_workshop(

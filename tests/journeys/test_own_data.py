@@ -14,7 +14,7 @@ SFT = {
     "learning_rate": 1e-2,
     "batch_size": 32,
     "micro_batch_size": 32,
-    "epochs": 3.0,
+    "epochs": 2.0,
     "max_length": 256,
 }
 GRPO = {
@@ -52,8 +52,8 @@ NEAR_THE_SUMMARY = {
 
 @pytest.mark.timeout(900)
 def test_documentation_strings_are_profiled_and_learned_from(product, browser_page):
-    dataset = uploaded(product, "Standard library", docstring_lines(400))
-    assert dataset["summary"]["profile"]["compared_rows"] == 400
+    dataset = uploaded(product, "Standard library", docstring_lines(250))
+    assert dataset["summary"]["profile"]["compared_rows"] == 250
     browser_page.goto(f"{product.address}/datasets/{dataset['id']}")
     assert "SFT yes." in " ".join(browser_page.locator("main").inner_text().split())
     run = trained(
@@ -62,11 +62,11 @@ def test_documentation_strings_are_profiled_and_learned_from(product, browser_pa
         name="Describe functions",
         recipe=SFT,
         grader=NEAR_THE_SUMMARY,
-        evaluation={"items": 40, "max_completion_length": 60, "checks": 2, "check_items": 10},
+        evaluation={"items": 20, "max_completion_length": 24, "checks": 1, "check_items": 10},
     )
     assert run["state"] == "succeeded", run["failure"]
     assert run["after"]["loss"] < 0.8 * run["before"]["loss"]
-    assert len(run["after"]["scores"][0]["sampled"]) == 40
+    assert len(run["after"]["scores"][0]["sampled"]) == 20
     assert run["metrics"]["held_out/loss"]
     assert run["after"]["samples"]
 

@@ -32,6 +32,11 @@ PAGES = (
     "/settings",
 )
 
+COLOURFUL = frozenset(
+    {"/home", "/runs", "/runs/new", "/runs/{grpo}", "/runs/{told}/evaluation", "/datasets/{dataset}"}
+)
+"""Pages that between them have every coloured part: these are read in the dark scheme too."""
+
 
 @pytest.fixture(scope="module")
 def scene(workshop, plan, failed, dataset, told, limited, reward_model):
@@ -57,11 +62,9 @@ def at(workshop, browse: Callable[..., Page]):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_nothing_wrong_in_light_and_dark_and_nothing_is_wider_than_a_narrow_screen(
-    at, scene, violations, path
-):
+def test_a_page_is_for_everybody_and_fits_a_narrow_screen(at, scene, violations, path):
     page = at(path.format(**scene))
-    assert violations(page, both_schemes=True) == ""
+    assert violations(page, both_schemes=path in COLOURFUL) == ""
     page.set_viewport_size({"width": 320, "height": 800})
     # Charts follow a frame later.
     page.wait_for_function("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
