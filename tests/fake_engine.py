@@ -5,25 +5,16 @@ What it does follows from the run's name: `steps 5`, `waits` (for a file `go`), 
 one that outlives it), `noisy` (a long log), `lost` (killed at its second step, in its first attempt),
 `doomed` (in each), `limited` (saves every step), `hungry` (for memory). A number after the word is how many
 steps it takes, 0.05 s each. Like the real one it saves and stops when asked to, and goes on from what it
-saved.
+saved. It imports nothing of ours: it is started some hundred times, and what it writes is read strictly.
 """
 
+import json
 import os
 import signal
 import sys
 import time
 from pathlib import Path
-
-from app.protocol import (
-    CheckpointEvent,
-    EndEvent,
-    LogEvent,
-    MetricEvent,
-    ResumeEvent,
-    RunState,
-    StateEvent,
-)
-from app.run_dir import EventLog, RunDir
+from typing import Any
 
 STEP_SECONDS = 0.05
 
@@ -42,9 +33,40 @@ class Paused(Exception):
         super().__init__(detail)
 
 
+class Log:
+    """Appends to events.jsonl, after what an earlier attempt wrote whole."""
+
+    def __init__(self, file: Path) -> None:
+        lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+        whole = [line for line in lines if line.endswith(b"\n")]
+        self._seq = len(whole)
+        self._file = file.open("r+b" if file.exists() else "w+b", buffering=0)
+        self._file.seek(sum(map(len, whole)))
+        self._file.truncate()
+
+    def append(self, kind: str, **what: Any) -> None:
+        self._seq += 1
+        event = {"seq": self._seq, "at": time.time(), "what": {"kind": kind, **what}}
+        self._file.write(json.dumps(event).encode() + b"\n")
+
+
+class Run:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.spec = json.loads((path / "spec.json").read_text())
+        self.inputs = json.loads((path / "inputs.json").read_text())
+
+    @property
+    def most_steps(self) -> int | None:
+        raised = self.path / "limits.json"
+        limits = json.loads(raised.read_text()) if raised.exists() else self.spec["limits"]
+        most: int | None = limits["steps"]
+        return most
+
+
 def main(path: str) -> None:
-    run = RunDir(Path(path))
-    word, _, number = run.spec.name.partition(" ")
+    run = Run(Path(path))
+    word, _, number = run.spec["name"].partition(" ")
     if word == "silent":
         sys.stderr.write("Traceback: no such module\n")
         os.kill(os.getpid(), signal.SIGKILL)
@@ -52,32 +74,32 @@ def main(path: str) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
         signal.signal(signal.SIGTERM, _note_stop)
-    log = run.event_log()
-    log.append(StateEvent(state=RunState.STARTING))
+    log = Log(run.path / "events.jsonl")
+    log.append("state", state="starting")
     steps = int(number) if number.isdecimal() else 3
     try:
         _train(run, log, word, steps)
         _finish(run, log, steps)
     except Paused as paused:
-        log.append(StateEvent(state=RunState.PAUSED, detail=str(paused), limit=paused.limit))
+        log.append("state", state="paused", detail=str(paused), limit=paused.limit)
     except Stopped:
-        if not run.cancel_requested:
+        if not (run.path / "cancel").exists():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
-        log.append(EndEvent(state=RunState.CANCELLED, steps_done=0, total_steps=steps))
+        log.append("end", state="cancelled", steps_done=0, total_steps=steps)
     if word == "lingers":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
 
 
-def _train(run, log: EventLog, word: str, steps: int) -> None:
-    log.append(LogEvent(line=f"environment {' '.join(sorted(os.environ))}"))
+def _train(run: Run, log: Log, word: str, steps: int) -> None:
+    log.append("log", line=f"environment {' '.join(sorted(os.environ))}")
     done = _newest_checkpoint(run)
-    if run.inputs.why:
-        log.append(ResumeEvent(from_step=done, attempt=run.inputs.attempt, why=run.inputs.why))
-    log.append(StateEvent(state=RunState.RUNNING, detail="training"))
+    if run.inputs["why"]:
+        log.append("resume", from_step=done, attempt=run.inputs["attempt"], why=run.inputs["why"])
+    log.append("state", state="running", detail="training")
     for step in range(done + 1, steps + 1):
-        log.append(MetricEvent(step=step, total_steps=steps, values={"loss": 1 / step}))
+        log.append("metric", step=step, total_steps=steps, values={"loss": 1 / step})
         print("step", step, flush=True)  # noqa: T201 - its stdout is the run's log
         _misbehave(run, log, word, step, steps)
         _stop_if_asked(run, log, step, steps)
@@ -86,7 +108,7 @@ def _train(run, log: EventLog, word: str, steps: int) -> None:
         time.sleep(STEP_SECONDS)
 
 
-def _misbehave(run, log: EventLog, word: str, step: int, steps: int) -> None:
+def _misbehave(run: Run, log: Log, word: str, step: int, steps: int) -> None:
     while word == "waits" and not (run.path / "go").exists():
         _stop_if_asked(run, log, step, steps)
         time.sleep(0.02)
@@ -100,9 +122,9 @@ def _misbehave(run, log: EventLog, word: str, step: int, steps: int) -> None:
         _die(run, word)
 
 
-def _die(run, word: str) -> None:
+def _die(run: Run, word: str) -> None:
     if word == "crash":
-        with run.events_file.open("ab") as file:
+        with (run.path / "events.jsonl").open("ab") as file:
             file.write(b'{"seq": 99, "at": 1.0, "wh')
         sys.stderr.write("RuntimeError: out of luck\n")
         sys.stderr.flush()
@@ -116,44 +138,40 @@ def _die(run, word: str) -> None:
         eaten = []
         while True:
             eaten.append(os.urandom(1 << 24))
-    if word == "doomed" or (word == "lost" and run.inputs.attempt == 1):
+    if word == "doomed" or (word == "lost" and run.inputs["attempt"] == 1):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _stop_if_asked(run, log: EventLog, step: int, steps: int) -> None:
+def _stop_if_asked(run: Run, log: Log, step: int, steps: int) -> None:
     if was_told_to_stop:
         raise Stopped
-    most = (run.raised_limits or run.spec.own_limits).steps
+    most = run.most_steps
     limit = "steps" if most is not None and step >= most and step < steps else None
-    if limit or run.pause_requested:
+    if limit or (run.path / "pause").exists():
         _save(run, log, step)
         raise Paused(f"Paused after {step} of {steps} steps.", limit)
 
 
-def _save(run, log: EventLog, step: int) -> None:
-    (run.checkpoints_dir / str(step)).mkdir(parents=True, exist_ok=True)
-    log.append(CheckpointEvent(step=step))
+def _save(run: Run, log: Log, step: int) -> None:
+    (run.path / "checkpoints" / str(step)).mkdir(parents=True, exist_ok=True)
+    log.append("checkpoint", step=step)
 
 
-def _newest_checkpoint(run) -> int:
-    if not run.checkpoints_dir.is_dir():
-        return 0
-    return max((int(path.name) for path in run.checkpoints_dir.iterdir()), default=0)
+def _newest_checkpoint(run: Run) -> int:
+    return max((int(path.name) for path in run.path.glob("checkpoints/*")), default=0)
 
 
-def _finish(run, log: EventLog, steps: int) -> None:
-    log.append(CheckpointEvent(step=steps))
-    if run.spec.name.startswith("fail"):
-        log.append(
-            EndEvent(state=RunState.FAILED, steps_done=steps, total_steps=steps, reason="It diverged.")
-        )
+def _finish(run: Run, log: Log, steps: int) -> None:
+    log.append("checkpoint", step=steps)
+    if run.spec["name"].startswith("fail"):
+        log.append("end", state="failed", steps_done=steps, total_steps=steps, reason="It diverged.")
         return
     making = run.path / ".model"
     making.mkdir(exist_ok=True)
     (making / "config.json").write_text("{}")
     (making / "model.safetensors").write_bytes(b"weights" * 1000)
-    making.rename(run.model_dir)
-    log.append(EndEvent(state=RunState.SUCCEEDED, steps_done=steps, total_steps=steps))
+    making.rename(run.path / "model")
+    log.append("end", state="succeeded", steps_done=steps, total_steps=steps)
 
 
 def _note_stop(signum, frame) -> None:

@@ -76,7 +76,7 @@ def run(site: str, worker: WorkerProcess, demonstrations: Path) -> UUID:
         model=LocalModel(name="micro"),
         dataset=UploadedDataset(sha256=uploaded.json()["sha256"]),
         grader=NAMES_THE_COLOUR,
-        recipe=sft_recipe(epochs=8),
+        recipe=sft_recipe(epochs=20),
         evaluation=EvaluationPlan(items=10, max_completion_length=8, samples_shown=10, checks=0),
     )
     launched = httpx.post(f"{site}/api/v1/runs", json=json.loads(spec.model_dump_json(by_alias=True)))
