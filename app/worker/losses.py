@@ -103,7 +103,7 @@ def _own_groups() -> dict[str, str]:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         return {}
-    groups = {}
+    groups: dict[str, str] = {}
     for _, controllers, path in (line.split(":", 2) for line in lines):
         groups |= dict.fromkeys(controllers.split(","), path.strip("/"))
     return groups
