@@ -59,6 +59,8 @@ class Assessment(Base):
     rulebook_version: Mapped[str]
     rulebook_checksum: Mapped[str] = mapped_column(default="", server_default="")
     """Of the rulebook it stands on until it is upgraded."""
+    dataset_id: Mapped[UUID | None]
+    """The data that its answers are about, once it is brought; it may be gone."""
     change_count: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
@@ -238,6 +240,9 @@ class Run(Base):
         ForeignKey("assessments.id", ondelete="SET NULL"), index=True
     )
     milestone_id: Mapped[UUID | None] = mapped_column(ForeignKey("milestones.id", ondelete="SET NULL"))
+    pilot_id: Mapped[UUID | None] = mapped_column(index=True)
+    arm: Mapped[str] = mapped_column(default="", server_default="")
+    """Of a pilot: `sft`, `grpo` or `sft_then_grpo`."""
     stage: Mapped[int] = mapped_column(default=1)
     stages: Mapped[int] = mapped_column(default=1)
     starts_from: Mapped[UUID | None] = mapped_column(index=True)
@@ -268,6 +273,36 @@ class Run(Base):
     @property
     def kind(self) -> str:
         return self.spec.recipe.kind
+
+
+class Pilot(Base):
+    """Both methods tried for a short while on equal terms. Its runs name it; what they found is read from them."""
+
+    __tablename__ = "pilots"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    assessment_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("assessments.id", ondelete="SET NULL"), index=True
+    )
+    milestone_id: Mapped[UUID | None] = mapped_column(ForeignKey("milestones.id", ondelete="SET NULL"))
+    """The recommendation it was to test."""
+    plan: Mapped[Any] = mapped_column(Document(Any))
+    """What was asked for: minutes, arms, seeds."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Confirmation(Base):
+    """What a full run showed about the recommendation it followed. Kept when the run is deleted."""
+
+    __tablename__ = "confirmations"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    milestone_id: Mapped[UUID] = mapped_column(ForeignKey("milestones.id", ondelete="CASCADE"), index=True)
+    run_id: Mapped[UUID] = mapped_column(unique=True)
+    """It may be gone."""
+    outcome: Mapped[Any] = mapped_column(Document(Any))
+    made_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Removal(Base):

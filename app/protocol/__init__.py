@@ -17,15 +17,13 @@ from app.protocol.events import (
     GraderScores,
     Happening,
     HealthEvent,
-    Interval,
     LogEvent,
     MetricEvent,
+    ProbeEvent,
     ProgressEvent,
     ResumeEvent,
     RunEvent,
-    SampledAnswer,
     SampleEvent,
-    Share,
     StateEvent,
     told_once,
 )
@@ -87,6 +85,14 @@ from app.protocol.preflight import (
     PreflightRequest,
     PreflightState,
 )
+from app.protocol.probing import (
+    DeadShare,
+    DemonstrationScores,
+    Difference,
+    Lengths,
+    ProbedPrompt,
+    ProbeReport,
+)
 from app.protocol.readings import (
     Bin,
     BroughtFile,
@@ -115,6 +121,7 @@ from app.protocol.recipes import (
     GrpoRecipe,
     LearningRate,
     Limits,
+    ProbeRecipe,
     Recipe,
     RewardModelRecipe,
     SftRecipe,
@@ -135,6 +142,7 @@ from app.protocol.runs import (
     State,
     is_raised,
 )
+from app.protocol.shares import Interval, SampledAnswer, Share
 from app.protocol.sources import (
     DatasetKind,
     DatasetRef,
@@ -218,7 +226,10 @@ __all__ = [
     "DatasetOrder",
     "DatasetRef",
     "DatasetSummary",
+    "DeadShare",
+    "DemonstrationScores",
     "Device",
+    "Difference",
     "Disagreement",
     "DraftCounts",
     "EndEvent",
@@ -283,6 +294,10 @@ __all__ = [
     "PreflightState",
     "Prioritize",
     "Priority",
+    "ProbeEvent",
+    "ProbeRecipe",
+    "ProbeReport",
+    "ProbedPrompt",
     "Profile",
     "ProfileOrder",
     "ProgressEvent",

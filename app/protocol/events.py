@@ -5,27 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from app.protocol.graders import Outcome
+from app.protocol.probing import ProbeReport
 from app.protocol.runs import LimitName, RunState, RunStatus, State
+from app.protocol.shares import SampledAnswer, Share
 from app.protocol.words import Message, ShareOfOne
-
-
-class Interval(Message):
-    low: ShareOfOne
-    high: ShareOfOne
-
-
-class Share(Message):
-    """`right` of `n` answers passed; abstentions and grader errors are in neither number."""
-
-    right: Annotated[int, Field(ge=0)]
-    n: Annotated[int, Field(ge=0)]
-    interval: Interval
-    """Wilson, 95 %."""
-
-    @property
-    def value(self) -> float:
-        return self.right / self.n if self.n else 0.0
 
 
 class DraftCounts(Message):
@@ -37,15 +20,6 @@ class DraftCounts(Message):
     spoiled: int
     undecided: int
     """Answers without a gradable draft."""
-
-
-class SampledAnswer(Message):
-    item: int
-    """Index into the held-out split."""
-    prompt: str
-    output_text: str
-    reference: str | None = None
-    outcome: Outcome
 
 
 class GraderScores(Message):
@@ -170,6 +144,13 @@ class EvaluationEvent(Message):
     evaluation: Evaluation
 
 
+class ProbeEvent(Message):
+    """What a probe found, once it is through."""
+
+    kind: Literal["probe"] = "probe"
+    report: ProbeReport
+
+
 class ProgressEvent(Message):
     """How far a phase without training steps has come (evaluation, preparing)."""
 
@@ -237,6 +218,7 @@ Happening = Annotated[
     | MetricEvent
     | SampleEvent
     | EvaluationEvent
+    | ProbeEvent
     | ProgressEvent
     | HealthEvent
     | CheckpointEvent

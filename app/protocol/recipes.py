@@ -115,13 +115,36 @@ class RewardModelRecipe(_Recipe):
     """Tokens of prompt and one answer together; longer pairs are refused before training, not cut."""
 
 
+class ProbeRecipe(Message):
+    """Trains nothing: the starting model answers each of some prompts several times, and is scored.
+
+    The rollouts' sampling is the one that GRPO would use, so the sampling fields of both have the same names.
+    """
+
+    kind: Literal["probe"] = "probe"
+    prompts: Annotated[int, Field(ge=1, le=2000)] = 32
+    samples: Annotated[int, Field(ge=2, le=256)] = 8
+    """Answers to each prompt."""
+    max_completion_length: Annotated[int, Field(ge=1, le=131072)] = 256
+    temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
+    group_sizes: Annotated[list[Annotated[int, Field(ge=2, le=256)]], Field(min_length=1, max_length=8)] = [
+        2,
+        4,
+        8,
+        16,
+    ]
+    samples_shown: Annotated[int, Field(ge=0, le=200)] = 20
+
+
 class StarterRecipe(Message):
     """Trains the starter model from scratch; made by the worker itself, once per content hash."""
 
     kind: Literal["starter"] = "starter"
 
 
-Recipe = Annotated[SftRecipe | GrpoRecipe | RewardModelRecipe | StarterRecipe, Field(discriminator="kind")]
+Recipe = Annotated[
+    SftRecipe | GrpoRecipe | RewardModelRecipe | ProbeRecipe | StarterRecipe, Field(discriminator="kind")
+]
 
 
 class Limits(Message):

@@ -60,6 +60,9 @@ class RunSpec(Message):
     keep: Literal["last", "best"] = "last"
     """Which becomes the run's model: the last step, or the checkpoint with the best held-out check."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    train_minutes: Annotated[float, Field(gt=0, le=60 * 24 * 30)] | None = None
+    """A budget, as a pilot gives each of its runs: training ends when it is used, and the run is measured and
+    succeeds. The recipe's steps or epochs stay the most that is trained. Unlike a limit it pauses nothing."""
 
     @property
     def graders_by_place(self) -> dict[str, Grader]:
@@ -73,7 +76,7 @@ class RunSpec(Message):
     @property
     def own_limits(self) -> Limits:
         """`max_minutes` of the recipe is an older name of `minutes`: the lower of both holds."""
-        older = None if self.recipe.kind == "starter" else self.recipe.max_minutes
+        older = None if self.recipe.kind in ("starter", "probe") else self.recipe.max_minutes
         minutes = [each for each in (self.limits.minutes, older) if each is not None]
         return self.limits.model_copy(update={"minutes": min(minutes, default=None)})
 
@@ -104,6 +107,8 @@ class RunSpec(Message):
             raise ValueError("a run needs a dataset to learn from")
         if self.grader is None and self.recipe.kind == "grpo":
             raise ValueError("a GRPO run needs a grader: its scores are what it learns from")
+        if self.grader is None and self.recipe.kind == "probe":
+            raise ValueError("a probe needs a grader: it finds out what the model's answers are worth")
         return self
 
 
