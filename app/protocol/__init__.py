@@ -86,10 +86,10 @@ from app.protocol.preflight import (
     PreflightState,
 )
 from app.protocol.probing import (
+    AnswerLengths,
     DeadShare,
     DemonstrationScores,
     Difference,
-    Lengths,
     ProbedPrompt,
     ProbeReport,
 )
@@ -201,6 +201,7 @@ __all__ = [
     "AdvancedName",
     "AdvancedValue",
     "Agreement",
+    "AnswerLengths",
     "Answered",
     "Artifact",
     "Asked",

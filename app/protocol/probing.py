@@ -9,7 +9,7 @@ from app.protocol.shares import SampledAnswer, Share
 from app.protocol.words import Message, ShareOfOne
 
 
-class Lengths(Message):
+class AnswerLengths(Message):
     """Tokens of the answers."""
 
     median: float
@@ -76,7 +76,7 @@ class ProbeReport(Message):
     dead: list[DeadShare]
     """For several group sizes, smallest first."""
     clipped: ShareOfOne
-    lengths: Lengths
+    lengths: AnswerLengths
     format_valid: ShareOfOne | None = None
     """Share of answers that have the form the grader reads; None where it reads any text."""
     distinct: ShareOfOne
