@@ -276,7 +276,7 @@ class Run(Base):
 
 
 class Pilot(Base):
-    """Both methods tried for a short while on equal terms. Its runs name it; what they found is read from them."""
+    """Both methods tried for a short while on equal terms. Its runs name it, and hold what they found."""
 
     __tablename__ = "pilots"
 
