@@ -13,7 +13,7 @@ from app.errors import NotFound, Problem
 from app.models import Assessment
 from app.web import answer_form, conflicts, etags
 from app.web.answer_form import FormDep
-from app.web.assessing import answer, asked, project, standing
+from app.web.assessing import answer, asked, project, shown_of, standing
 from app.web.deps import AssessmentDep, ItsRulebookDep, render
 from app.web.weighing import own_points, shares_of
 
@@ -143,7 +143,7 @@ def check(request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep)
         {
             "id": factor.id,
             "title": factor.title,
-            "answers": [_given(question, stored) for question in factor.questions],
+            "answers": [_given(question, stored) for question in shown_of(factor, stored)],
         }
         for factor in rulebook.factors
     ]

@@ -183,7 +183,7 @@ def _page(
         beside=beside,
         now=beside.recommendation,
         groups=[
-            (factor, [rows_of(milestone.answers, question) for question in factor.questions])
+            (factor, [rows_of(milestone.answers, each) for each in assessing.shown_of(factor, milestone.answers)])
             for factor in rulebook.factors
         ],
         fields=told.fields,
