@@ -1,10 +1,9 @@
-"""A question that only a measurement answers: absent it counts for nothing, there it counts like any other."""
+"""A question that only a measurement answers: absent it is nothing, there it counts like any other."""
 
 import csv
 import io
 
 import pytest
-from projects import LEGAL
 
 from app.advisor.decision_file import to_csv
 from app.advisor.recommendation import EVERYTHING, recommend
@@ -88,7 +87,7 @@ def test_a_pilot_lifts_no_gate(rulebook):
 def test_a_record_and_a_spreadsheet_hold_it_only_where_it_is(rulebook):
     for showed in (None, "sft_ahead"):
         piloted = {"O7": {"choice": showed, "basis": "piloted"}} if showed else {}
-        project = rulebook.read({**LEGAL, "answers": {**LEGAL["answers"], **piloted}})
+        project = rulebook.read({"answers": {**SELF_CORRECTION, **piloted}})
         advice = recommend(project, rulebook, EVERYTHING)
         rows = list(csv.DictReader(io.StringIO(to_csv(project, advice))))
         assert [row["basis"] for row in rows if row["question"] == "O7"] == (["piloted"] if showed else [])
