@@ -12,6 +12,7 @@ from app.advisor.advice import Contribution, Coverage, Flip, GateOutcome, Recomm
 from app.advisor.answers import Project, wire_of
 from app.advisor.robustness import percent, signed
 from app.advisor.rulebook import Rulebook
+from app.advisor.rungs import RUNGS, in_words, stands_on
 from app.advisor.vocabulary import Evidence
 
 CITED = re.compile(r" ?\[([a-z0-9][\w.-]*(?:, [a-z0-9][\w.-]*)*)\]")
@@ -144,7 +145,7 @@ def compose(
         writer.context(project),
         writer.drivers(project),
         writer.options(),
-        writer.outcome(),
+        writer.outcome(project),
         *writer.gates(),
         writer.plan(),
         writer.unchecked(),
@@ -276,7 +277,7 @@ class _Writer:
 
     # The outcome
 
-    def outcome(self) -> Part:
+    def outcome(self, project: Project) -> Part:
         advice = self.advice
         every = advice.acceptability.all if advice.lean_method == "grpo" else 1 - advice.acceptability.all
         robust = ""
@@ -289,8 +290,21 @@ class _Writer:
             self.line(advice.reason, lead=f"Chosen option: “{advice.plan.title}”."),
             self.line(f"{advice.band_reason}{robust}", lead=f"How firm: {BANDS[advice.band].lower()}."),
             self.line(_DECIDED[advice.decided_by], lead="What decided."),
+            self.line(self._stands_on(project), lead="What it stands on."),
         ]
         return Part("outcome", "Decision Outcome", 2, tuple(blocks))
+
+    def _stands_on(self, project: Project) -> str:
+        """Answers by rung, and what was measured besides."""
+        known = self.rulebook.measurements
+        named = [
+            f"{known[name].title[0].lower()}{known[name].title[1:]} {value:g} ({known[name].rung})"
+            for name, value in project.measurements.items()
+            if name in known
+        ]
+        besides = f" Measured besides: {'; '.join(named)}." if named else ""
+        counts = in_words(stands_on(self.advice.contributions))
+        return f"Answers by how they are known: {counts.lower()}.{besides}"
 
     def gates(self) -> Iterator[Part]:
         """Gates first: what blocks, what warns, and what was checked and found clear."""
@@ -374,8 +388,17 @@ class _Writer:
             return f"{missing}Nothing was measured."
         if not measured:
             return f"{missing}Nothing was measured: every answer counts as told."
-        named = ", ".join(part.title for part in measured)
-        return f"{missing}Measured: {named}. The other {len(given) - len(measured)} answers count as told."
+        named = {rung: [part.title for part in measured if part.basis == rung] for rung in RUNGS}
+        found = " ".join(
+            f"{rung.capitalize()}: {', '.join(titles)}." for rung, titles in named.items() if titles
+        )
+        told = len(given) - len(measured)
+        others = (
+            "No answer counts"
+            if not told
+            else f"The other {told} {'answers count' if told > 1 else 'counts'}"
+        )
+        return f"{missing}{found} {others} as told."
 
     def changes(self) -> Part:
         return Part("changes", "What Would Change It", 3, (*self._by_answers(), *self._by_weights()))

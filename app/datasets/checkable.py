@@ -68,6 +68,7 @@ class Values:
             share=fitting / self.looked_at,
             sentence=f"{where} {_IN_WORDS[kind].format(n=len(set(values)))}",
             grader=grader,
+            commonest=Counter(values).most_common(1)[0][1] / len(values),
         )
 
 

@@ -87,6 +87,7 @@ class Measuring:
             rows=len(counts),
             p50=_quantile(counts, 0.5),
             p90=_quantile(counts, 0.9),
+            p95=_quantile(counts, 0.95),
             p99=_quantile(counts, 0.99),
             longest=longest,
             bins=_bins(counts),

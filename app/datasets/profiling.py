@@ -1,8 +1,14 @@
 """The profile of a dataset: token lengths, findings, and which answers a program could check."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 from app.datasets import kept
 from app.datasets.checkable import Values
+from app.datasets.content import Contents
 from app.datasets.measuring import Measuring, by_bytes, tokenizer
+from app.datasets.rows import Row
 from app.datasets.splitting import USUAL_ITEMS, held_out_rows
 from app.datasets.survey import Survey, findings
 from app.datasets.task import Task
@@ -20,26 +26,48 @@ def profile(task: Task) -> None:
 
 
 def profile_of(task: Task, summary: DatasetSummary) -> Profile:
-    held_out = held_out_rows(kept.order_of(task.folder), USUAL_ITEMS)
-    lines = kept.lines_of(task.folder)
-    count = tokenizer(task.tokenizer) if task.tokenizer else by_bytes
-    surveyed, values = Survey(summary.rows, held_out), Values(summary.rows)
-    measuring = Measuring(count, summary.rows)
-    for row in kept.kept_rows(task.folder / kept.CANONICAL):
+    whole = Whole(
+        rows=kept.kept_rows(task.folder / kept.CANONICAL),
+        total=summary.rows,
+        held_out=held_out_rows(kept.order_of(task.folder), USUAL_ITEMS),
+        lines=kept.lines_of(task.folder),
+    )
+    return looked_through(whole, task.tokenizer, task.tokenizer_name, task.context)
+
+
+@dataclass(frozen=True)
+class Whole:
+    rows: Iterable[Row]
+    total: int
+    held_out: set[int]
+    """Rows by number."""
+    lines: Sequence[int]
+    """Where each row stands in its file."""
+    is_given: bool = False
+    """Whether the held-out rows came as such, instead of being chosen from all by a hash."""
+
+
+def looked_through(data: Whole, tokenizer_file: Path | None, name: str, context: int | None) -> Profile:
+    count = tokenizer(tokenizer_file) if tokenizer_file else by_bytes
+    surveyed, values = Survey(data.total, data.held_out), Values(data.total)
+    measuring, contents = Measuring(count, data.total), Contents(surveyed, data.is_given)
+    for row in data.rows:
         surveyed.add(row)
+        contents.add(row)
         values.add(row)
         measuring.add(row)
     measuring.finish()
-    too_long = measuring.too_long(task.context, lines)
+    too_long = measuring.too_long(context, data.lines)
     return Profile(
-        tokenizer=task.tokenizer_name if task.tokenizer else BY_BYTES,
-        exact_tokens=task.tokenizer is not None,
+        tokenizer=name if tokenizer_file else BY_BYTES,
+        exact_tokens=tokenizer_file is not None,
         measured_rows=measuring.measured,
         compared_rows=len(surveyed.sampled),
         prompt=measuring.lengths("prompt"),
         answer=measuring.lengths("answer"),
         text=measuring.lengths("text"),
         roles=dict(surveyed.roles),
-        findings=[*findings(surveyed, lines), *([too_long] if too_long else [])],
+        findings=[*findings(surveyed, data.lines), *([too_long] if too_long else [])],
         checkable=values.checkable(),
+        content=contents.content(),
     )

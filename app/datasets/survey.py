@@ -37,9 +37,11 @@ class Survey:
         """What the rows of the sample ask, to be compared."""
         self._answers: Counter[int] = Counter()
         self._an_answer: dict[int, str] = {}
-        self._asked = array("Q")
+        self.asked = array("Q")
+        """What each row asks, as a number."""
         self._whole: set[int] = set()
         self._first_answer: dict[int, tuple[int, int]] = {}
+        self._near: list[int] | None = None
         self._compare_every = max(1, -(-total // COMPARED_ROWS))
 
     def add(self, row: Row) -> None:
@@ -50,7 +52,7 @@ class Survey:
         self._compare_exactly(index, row, said)
         self._note_answer(index, row)
         question = question_of(row)
-        self._asked.append(number_of(normal(question)))
+        self.asked.append(number_of(normal(question)))
         if index % self._compare_every == 0 or index in self.held_out:
             self.sampled[index] = question[:MOST_CHARACTERS]
 
@@ -95,8 +97,8 @@ class Survey:
 
     def leaks(self) -> list[int]:
         """Training rows that ask what a held-out row asks, but for case, spacing or the system message."""
-        held_out = {self._asked[index] for index in self.held_out}
-        asked = enumerate(self._asked)
+        held_out = {self.asked[index] for index in self.held_out}
+        asked = enumerate(self.asked)
         return [index for index, digest in asked if digest in held_out and index not in self.held_out]
 
     def near_leaks(self) -> list[int]:
@@ -110,9 +112,14 @@ class Survey:
         return [index for index, _ in near_between(held_out, others)]
 
     def near_duplicates(self) -> list[int]:
+        if self._near is None:
+            self._near = self._near_duplicates()
+        return self._near
+
+    def _near_duplicates(self) -> list[int]:
         firsts: dict[int, int] = {}
         for index in sorted(self.sampled):
-            firsts.setdefault(self._asked[index], index)
+            firsts.setdefault(self.asked[index], index)
         different = {index: self.sampled[index] for index in firsts.values()}
         return [index for index, _ in near_earlier(different)]
 

@@ -141,6 +141,8 @@ class Lengths(Message):
     rows: int
     p50: int
     p90: int
+    p95: int | None = None
+    """None where an earlier version measured them."""
     p99: int
     longest: int
     bins: list[Bin] = []
@@ -184,6 +186,58 @@ class Checkable(Message):
     """Of the rows looked at."""
     sentence: str
     grader: Grader | None = None
+    commonest: ShareOfOne | None = None
+    """Share of the values that are the one which occurs most: what always guessing it would get right."""
+
+
+class Maker(Message):
+    """One value of a field that says who made the answers."""
+
+    field: str
+    value: str
+    rows: int
+    """Demonstrations that say so."""
+
+
+class SeveralAnswers(Message):
+    """Prompts to which the rows give different answers."""
+
+    answered: int
+    """Prompts with an answer at all."""
+    prompts: int
+    typical: float
+    """Different answers to each of them, the median."""
+
+
+class Shift(Message):
+    """How well a program that sees only words and lengths tells one part of the prompts from another."""
+
+    between: Literal["splits", "held_out", "prompts"]
+    """Splits that a field names; rows that came as held out and the others; demonstrations and prompts."""
+    rows: int
+    """Compared of each part, as many of one as of the other."""
+    told_apart: ShareOfOne
+    """Of the prompts put in the right part: a half by chance, 1 where they have nothing in common."""
+
+
+class Content(Message):
+    """What answers to the data questions can rest on."""
+
+    demonstrations: int
+    """Those that neither repeat another row nor have a missing value for an answer."""
+    answered: int
+    """All of them."""
+    prompts: int
+    """Different ones, whatever their case, spacing and punctuation."""
+    near_prompts: int
+    """Of the rows compared, those that ask nearly what an earlier one asks."""
+    pairs: int
+    """Those that do not repeat another and prefer something."""
+    makers: list[Maker] = []
+    checked: int = 0
+    """Demonstrations that say that somebody checked them."""
+    several: SeveralAnswers | None = None
+    shift: Shift | None = None
 
 
 class Profile(Message):
@@ -203,6 +257,8 @@ class Profile(Message):
     """Messages by role."""
     findings: list[Finding] = []
     checkable: list[Checkable] = []
+    content: Content | None = None
+    """None where an earlier version looked."""
 
 
 class StoredSplit(Message):

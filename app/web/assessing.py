@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -29,12 +30,7 @@ class Standing:
 
 def asked(rulebook: Rulebook) -> list[tuple[Factor, Question]]:
     """Every question in the order in which it is asked, with its factor."""
-    return [(factor, question) for factor in rulebook.factors for question in factor.asked]
-
-
-def shown_of(factor: Factor, answers: Mapping[str, object]) -> list[Question]:
-    """What only a measurement answers is shown once it is there."""
-    return [each for each in factor.questions if each.id in answers or not each.measured_only]
+    return [(factor, question) for factor in rulebook.factors for question in factor.questions]
 
 
 def begun(name: str, description: str, rulebook: Rulebook) -> Assessment:
@@ -78,6 +74,13 @@ def change(assessment: Assessment, field: str, value: Any, why: str = "") -> Non
         _remember(assessment, field, before, value, why)
 
 
+def link(assessment: Assessment, dataset_id: UUID | None, before: str | None, after: str | None) -> None:
+    """`before` and `after` are what the datasets are called, for history; None for none."""
+    if dataset_id != assessment.dataset_id:
+        assessment.dataset_id = dataset_id
+        _remember(assessment, "dataset", before, after, "")
+
+
 def _remember(assessment: Assessment, what: str, before: Any, after: Any, why: str) -> None:
     assessment.updated_at = now()
     assessment.change_count = (assessment.change_count or 0) + 1
@@ -114,15 +117,14 @@ def scenario_of(assessment: Assessment, number: int) -> Milestone:
 
 
 def standing(assessment: Assessment, rulebook: Rulebook) -> Standing:
-    ids = {question.id for _, question in asked(rulebook)}
-    given = [unwrapped(row.answer) for row in assessment.answers if row.question in ids]
+    given = [unwrapped(row.answer) for row in assessment.answers]
     unknown = sum(each.get("choice") is None and not each.get("quantity") for each in given)
     not_applicable = sum(each.get("choice") == "not_applicable" for each in given)
     return Standing(
         answered=len(given) - unknown - not_applicable,
         unknown=unknown,
         not_applicable=not_applicable,
-        open=len(ids) - len(given),
+        open=len(asked(rulebook)) - len(given),
     )
 
 

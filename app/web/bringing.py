@@ -19,7 +19,7 @@ from app.protocol import (
     UploadedDataset,
     WorkerFile,
 )
-from app.web import uploads
+from app.web import inspected, uploads
 from app.web.deps import Parts
 from app.web.uploads import Arrived
 
@@ -124,6 +124,8 @@ def profiled(parts: Parts, dataset_id: UUID, order: ProfileOrder) -> Dataset:
         if dataset is None:
             raise NotFound("The dataset was deleted in the meantime.")
         dataset.summary = summary
+        session.flush()
+        inspected.refresh(session, parts.rulebooks, dataset)
     return dataset
 
 

@@ -92,6 +92,7 @@ FIELDS = {
     "description": "Description",
     "measurements": "Measurements",
     "rulebook": "Rulebook",
+    "dataset": "Dataset",
 }
 
 

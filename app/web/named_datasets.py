@@ -1,8 +1,11 @@
 """Datasets by the identity that runs know them by: their names and addresses, without what is in them."""
 
+from uuid import UUID, uuid5
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.datasets import generated
 from app.models import Dataset
 from app.protocol import DatasetRef
 
@@ -24,3 +27,19 @@ def href(session: Session, ref: DatasetRef | None) -> str:
             of_file = select(Dataset.id).where(Dataset.sha256 == ref.sha256)
             newest = session.scalars(of_file.order_by(Dataset.created_at.desc())).first()
             return f"/datasets/{newest}" if newest else ""
+
+
+# Generated ones, which have no row here
+
+
+def generated_id(name: str) -> UUID:
+    """What stands for one where a brought dataset has its id: it follows from the name."""
+    return uuid5(_GENERATED, name)
+
+
+_GENERATED = UUID("6f6b2d0e-6d0a-5c39-9a0e-3d9f0c1b7a55")
+
+
+def generated_name(dataset_id: UUID) -> str | None:
+    """The generated dataset that this id stands for; None for any other id."""
+    return next((name for name in generated.NAMES if generated_id(name) == dataset_id), None)

@@ -15,6 +15,7 @@ from app.datasets import generated, kept
 from app.datasets.formats import summarise
 from app.datasets.gathering import shown
 from app.datasets.identity import dataset_identity
+from app.datasets.profiling import Whole, looked_through
 from app.datasets.splitting import USUAL_ITEMS, held_out_rows
 from app.datasets.task import Task
 from app.errors import Conflict, NotFound
@@ -28,6 +29,7 @@ from app.protocol import (
     HeldOut,
     HubDataset,
     Look,
+    Profile,
     Reading,
     RepairReport,
     RowsPage,
@@ -281,6 +283,17 @@ def generated_summary(name: str) -> DatasetSummary:
     made = generated.generate(name)
     ref = GeneratedDataset.model_validate({"name": name})
     return summarise(ref, made.train, bytes=0, held_out=len(made.held_out))
+
+
+@lru_cache(maxsize=8)
+def generated_profile(name: str, tokenizer: FoundTokenizer | None) -> Profile:
+    made = generated.generate(name)
+    rows = [*made.train, *made.held_out]
+    held_out = set(range(len(made.train), len(rows)))
+    whole = Whole(rows, len(rows), held_out, range(1, len(rows) + 1), is_given=True)
+    if tokenizer is None:
+        return looked_through(whole, None, "", None)
+    return looked_through(whole, tokenizer.file, tokenizer.name, tokenizer.context)
 
 
 def generated_page(name: str, offset: int, limit: int) -> RowsPage:

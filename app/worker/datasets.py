@@ -24,7 +24,7 @@ from app.protocol import (
     Sha256,
     UploadedDataset,
 )
-from app.worker.dataset_store import generated_page, generated_summary
+from app.worker.dataset_store import generated_page, generated_profile, generated_summary
 from app.worker.fetching import fetch
 from app.worker.parts import DatasetsDep, Parts, PartsDep, SupervisorDep
 from app.worker.tokenizers import FoundTokenizer, tokenizer_in
@@ -56,10 +56,12 @@ def list_datasets(datasets: DatasetsDep) -> list[DatasetSummary]:
 
 
 @router.get("/{key}")
-def show_dataset(key: Key, datasets: DatasetsDep) -> DatasetSummary:
+def show_dataset(key: Key, parts: PartsDep) -> DatasetSummary:
+    """Of a generated one with its profile, which the list goes without."""
     if key in generated.NAMES:
-        return generated_summary(key)
-    found = datasets.summary(UploadedDataset(sha256=key)) if len(key) == 64 else None
+        found_in = generated_profile(key, usual_tokenizer(parts))
+        return generated_summary(key).model_copy(update={"profile": found_in})
+    found = parts.datasets.summary(UploadedDataset(sha256=key)) if len(key) == 64 else None
     if found is None:
         raise NotFound(NO_DATASET)
     return found

@@ -66,8 +66,8 @@ def test_a_description_that_gives_nothing_new_says_so_and_blames_nobody_for_what
     after = browser.post(f"{page}/describe", data={"description": TEXT})
     shown = browser.get(after.headers["location"]).text
     assert "The description gave no new answers." in shown
-    assert "Not accepted" in shown
-    assert ">Left " not in shown
+    assert "Replaced" in shown
+    assert "Not accepted" not in shown
     assert "-3" not in browser.get(f"{page}/proposals?agreeing=-3").text
 
 

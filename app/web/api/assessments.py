@@ -8,8 +8,9 @@ from fastapi import APIRouter, Body, Depends, Header, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
 from app import runs
-from app.advisor.advice import Recommendation
+from app.advisor.advice import Basis, Recommendation
 from app.advisor.rulebook import Rulebook
+from app.advisor.rungs import stands_on
 from app.errors import Conflict, Malformed, NotFound, Outdated, WrongMediaType
 from app.http_json import StrictRoute
 from app.models import Assessment, Milestone
@@ -21,6 +22,7 @@ from app.web.api.paging import Cursor, Limit, Page, page_of
 from app.web.api.recommendations import MOST_ANSWERS
 from app.web.api.runs import Launch
 from app.web.deps import AssessmentDep, ItsRulebookDep, RulebookDep, SessionDep
+from app.web.inspecting import chosen_by
 
 router = APIRouter(tags=["assessments"], route_class=StrictRoute)
 
@@ -64,6 +66,8 @@ class MilestoneView(BaseModel):
     answers: dict[str, Any]
     weights: dict[str, float]
     measurements: dict[str, float]
+    stands_on: dict[Basis, int]
+    """How many of its answers stand on each rung of the ladder of evidence."""
     recommendation: Recommendation
 
 
@@ -75,6 +79,8 @@ class AssessmentView(BaseModel):
     weights: dict[str, float]
     measurements: dict[str, float]
     rulebook_version: str
+    dataset: str | None
+    """The one it is linked to: its id, or `generated:<name>`."""
     milestones: int
     """How often a recommendation was frozen."""
     created_at: datetime
@@ -288,6 +294,7 @@ def assessment_view(assessment: Assessment) -> AssessmentView:
         weights=assessment.weights,
         measurements=assessment.measurements,
         rulebook_version=assessment.rulebook_version,
+        dataset=chosen_by(assessment.dataset_id),
         milestones=len(assessment.decisions),
         created_at=assessment.created_at,
         updated_at=assessment.updated_at,
@@ -295,4 +302,5 @@ def assessment_view(assessment: Assessment) -> AssessmentView:
 
 
 def milestone_view(milestone: Milestone) -> MilestoneView:
-    return MilestoneView.model_validate(milestone, from_attributes=True)
+    told = {name: getattr(milestone, name) for name in MilestoneView.model_fields if name != "stands_on"}
+    return MilestoneView(**told, stands_on=stands_on(milestone.recommendation.contributions))

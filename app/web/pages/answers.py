@@ -13,8 +13,9 @@ from app.errors import NotFound, Problem
 from app.models import Assessment
 from app.web import answer_form, conflicts, etags
 from app.web.answer_form import FormDep
-from app.web.assessing import answer, asked, project, shown_of, standing
-from app.web.deps import AssessmentDep, ItsRulebookDep, render
+from app.web.assessing import answer, asked, project, standing
+from app.web.deps import AssessmentDep, ItsRulebookDep, SessionDep, render
+from app.web.proposing import basis_of, contradictions, still_found
 from app.web.weighing import own_points, shares_of
 
 router = APIRouter()
@@ -60,6 +61,7 @@ def answer_question(
     if problems:
         values = answer_form.unanswered(question.kind) | form
         return _question_form(request, assessment, rulebook, factor, question, values, then, problems)
+    given = still_found(stored, given)
     if stored and conflicts.clash(stored, form, given):
         return render(
             request,
@@ -136,14 +138,16 @@ def _question_form(
 
 
 @router.get("/assessments/{assessment_id}/check")
-def check(request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep) -> Response:
+def check(
+    request: Request, assessment: AssessmentDep, session: SessionDep, rulebook: ItsRulebookDep
+) -> Response:
     count = standing(assessment, rulebook)
     stored = {row.question: row.answer for row in assessment.answers}
     factors = [
         {
             "id": factor.id,
             "title": factor.title,
-            "answers": [_given(question, stored) for question in shown_of(factor, stored)],
+            "answers": [_given(question, stored) for question in factor.questions],
         }
         for factor in rulebook.factors
     ]
@@ -157,6 +161,7 @@ def check(request: Request, assessment: AssessmentDep, rulebook: ItsRulebookDep)
         total=len(asked(rulebook)),
         weights=[(factor.title, shares[factor.id]) for factor in rulebook.factors],
         own_weights=bool(assessment.weights),
+        against=len(contradictions(session, assessment, rulebook)),
         contradictions=rulebook.contradictions(project(assessment, rulebook)),
     )
 
@@ -170,6 +175,7 @@ def _given(question: Question, stored: Mapping[str, Any]) -> dict[str, object]:
         "question": question,
         "given": True,
         "label": answer_form.in_words(stored[question.id], question.kind, labels),
+        "basis": basis_of(stored[question.id]),
         "note": values["note"],
         "evidence": values["evidence"],
     }

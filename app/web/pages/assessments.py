@@ -17,6 +17,7 @@ from app.assistant import Assistant
 from app.errors import Problem
 from app.models import Assessment, Run
 from app.protocol import Name
+from app.web import inspecting
 from app.web.answer_form import FormDep
 from app.web.assessing import answer, asked, begun, changed_since, latest, project, standing
 from app.web.deps import (
@@ -28,7 +29,7 @@ from app.web.deps import (
     readable,
     render,
 )
-from app.web.proposing import waiting
+from app.web.proposing import contradictions, waiting
 from app.web.records import review_due
 
 router = APIRouter()
@@ -175,6 +176,10 @@ def overview(
         standing=recommend(project(assessment, rulebook), rulebook),
         questions=rulebook.questions,
         proposed=len(waiting(session, assessment)),
+        against=len(contradictions(session, assessment, rulebook)),
+        linked=inspecting.linked(session, assessment),
+        chosen=inspecting.chosen_by(assessment.dataset_id),
+        datasets=inspecting.datasets(session),
         milestone=milestone,
         scenarios=[each for each in assessment.milestones if each.kind == "scenario"],
         changed=milestone is not None and bool(changed_since(assessment, milestone, rulebook)),
@@ -186,7 +191,7 @@ def _tasks(assessment: Assessment, rulebook: Rulebook) -> list[dict[str, object]
     met = {row.question for row in assessment.answers}
     tasks = []
     for factor in rulebook.factors:
-        ids = [question.id for question in factor.asked]
+        ids = [question.id for question in factor.questions]
         done = sum(question in met for question in ids)
         first = next((question for question in ids if question not in met), ids[0])
         tasks.append(

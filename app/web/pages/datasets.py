@@ -28,8 +28,9 @@ from app.protocol import (
     RowsPage,
     UploadedDataset,
 )
-from app.web import bringing, profile_words, run_words
+from app.web import bringing, inspecting, profile_words, run_words
 from app.web.deps import DatasetDep, Parts, PartsDep, SessionDep, SweepDep, WorkerDep, render
+from app.web.named_datasets import generated_id
 
 router = APIRouter()
 
@@ -93,6 +94,8 @@ def show_generated(request: Request, name: str, made: MadeDep, session: SessionD
         description=found.description,
         summary=found.summary,
         used_by=_used_by(session, "generated", name),
+        **_linked(session, generated_id(name)),
+        inspect_at=f"/datasets/generated/{name}/inspect",
         problem="",
         rows_at=f"/datasets/generated/{name}/rows",
         **_shown(found.summary),
@@ -104,11 +107,11 @@ def show_generated(request: Request, name: str, made: MadeDep, session: SessionD
 
 @router.get("/datasets/{dataset_id}")
 def show_dataset(request: Request, dataset: DatasetDep, session: SessionDep) -> Response:
-    return _dataset_page(request, dataset, _used_by(session, "uploaded", dataset.sha256))
+    return _dataset_page(request, session, dataset)
 
 
 def _dataset_page(
-    request: Request, dataset: Dataset, used_by: list[Run], problem: str = "", model: str = ""
+    request: Request, session: Session, dataset: Dataset, problem: str = "", model: str = ""
 ) -> Response:
     return render(
         request,
@@ -118,12 +121,19 @@ def _dataset_page(
         title=dataset.name,
         description="",
         summary=dataset.summary,
-        used_by=used_by,
+        used_by=_used_by(session, "uploaded", dataset.sha256),
+        **_linked(session, dataset.id),
+        inspect_at=f"/datasets/{dataset.id}/inspect",
         problem=problem,
         wanted_model=model,
         rows_at=f"/datasets/{dataset.id}/rows",
         **_shown(dataset.summary),
     )
+
+
+def _linked(session: Session, dataset_id: UUID) -> dict[str, Any]:
+    linked, others = inspecting.assessments(session, dataset_id)
+    return {"linked": linked, "others": others}
 
 
 @dataclass(frozen=True)
@@ -226,8 +236,7 @@ def _with_problem(
 ) -> Response:
     dataset = bringing.dataset_of(parts, dataset_id)
     with parts.database.reading() as session, session.begin():
-        used_by = _used_by(session, "uploaded", dataset.sha256)
-        return _dataset_page(request, dataset, used_by, problem, model)
+        return _dataset_page(request, session, dataset, problem, model)
 
 
 @router.post("/datasets/{dataset_id}/repair")

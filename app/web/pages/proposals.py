@@ -1,7 +1,6 @@
 """Pages of suggested answers: describing the project, and what was proposed, to accept or to leave."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -10,10 +9,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
 from app.advisor.rulebook import Rulebook
-from app.advisor.vocabulary import Question
 from app.errors import AssistantAway, Conflict, InvalidInput, Problem
-from app.models import Assessment, Proposal
-from app.web import answer_form, proposing
+from app.models import Assessment
+from app.web import inspecting, proposals_shown, proposing
 from app.web.answer_form import FormDep
 from app.web.deps import AssessmentDep, ItsRulebookDep, PartsDep, SessionDep, render
 from app.web.describing import describe
@@ -78,17 +76,6 @@ def _again(
 # What was proposed
 
 
-@dataclass(frozen=True)
-class Shown:
-    proposal: Proposal
-    question: Question
-    suggested: str
-    present: str
-    """The answer there is, in words; empty for none."""
-    revision: int
-    source: str
-
-
 @router.get("/assessments/{assessment_id}/proposals")
 def proposals(
     request: Request,
@@ -97,9 +84,10 @@ def proposals(
     rulebook: ItsRulebookDep,
     agreeing: int | None = None,
     dropped: int = 0,
+    inspected: bool = False,
 ) -> Response:
-    """Both counts come from a description that was just read."""
-    told = ""
+    """Both counts come from a description that was just read, `inspected` from a dataset just looked at."""
+    told = inspecting.outcome(session, assessment) if inspected else ""
     if agreeing is not None and not proposing.waiting(session, assessment):
         told = "The description gave no new answers. "
     if agreeing is not None and agreeing > 0:
@@ -115,28 +103,23 @@ def proposals(
 def settle(
     request: Request, assessment: AssessmentDep, session: SessionDep, rulebook: ItsRulebookDep, form: FormDep
 ) -> Response:
-    """What is ticked is accepted; what became another answer meanwhile stays, and is shown again."""
+    """What is ticked or taken is accepted; what became another answer meanwhile stays, and is shown again."""
     waiting = proposing.waiting(session, assessment)
     left = next((each for each in waiting if str(each.id) == form.get("leave")), None)
     if left is not None:
         proposing.leave(left)
         return RedirectResponse(f"/assessments/{assessment.id}/proposals", 303)
-    ticked = [each for each in waiting if form.get(f"accept-{each.id}")]
-    problems = [Problem(where="", what="Tick the answers that you accept.")] if not ticked else []
-    for each in ticked:
+    wanted = [each for each in waiting if form.get(f"accept-{each.id}") or form.get("take") == str(each.id)]
+    problems = [Problem(where="", what="Tick the answers that you accept.")] if not wanted else []
+    for each in wanted:
         try:
-            proposing.accept(assessment, each, rulebook, _revision(form, each))
+            proposing.accept(assessment, each, rulebook, form.get(f"seen-{each.id}", "0"))
         except Conflict as error:
             problems.append(Problem(where=f"accept-{each.id}", what=error.sentence))
     if problems:
-        return _page(request, session, assessment, rulebook, problems, 409 if ticked else 422)
-    left_over = len(ticked) < len(waiting)
+        return _page(request, session, assessment, rulebook, problems, 409 if wanted else 422)
+    left_over = len(wanted) < len(waiting)
     return RedirectResponse(f"/assessments/{assessment.id}{'/proposals' if left_over else ''}", 303)
-
-
-def _revision(form: Mapping[str, str], proposal: Proposal) -> int:
-    seen = form.get(f"seen-{proposal.id}", "0")
-    return int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else 0
 
 
 def _page(
@@ -148,31 +131,16 @@ def _page(
     status: int = 200,
     told: str = "",
 ) -> Response:
-    fitting = [each for each in proposing.all_of(session, assessment) if proposing.fits(each, rulebook)]
-    shown = [_shown(each, assessment, rulebook) for each in fitting]
-    order = list(rulebook.questions)
-    shown.sort(key=lambda each: order.index(each.question.id))
+    every = proposals_shown.shown(session, assessment, rulebook)
+    waiting = [each for each in every if each.proposal.settled_at is None]
     return render(
         request,
         "proposals.html",
         status,
         assessment=assessment,
-        waiting=[each for each in shown if each.proposal.settled_at is None],
-        settled=[each for each in shown if each.proposal.settled_at is not None],
+        contradicting=[each for each in waiting if each.contradicts],
+        waiting=[each for each in waiting if not each.contradicts],
+        settled=[each for each in every if each.proposal.settled_at is not None],
         problems=problems,
         told=told,
-    )
-
-
-def _shown(proposal: Proposal, assessment: Assessment, rulebook: Rulebook) -> Shown:
-    question = rulebook.questions[proposal.question]
-    labels = {choice.id: choice.label for choice in question.choices}
-    row = next((row for row in assessment.answers if row.question == question.id), None)
-    return Shown(
-        proposal=proposal,
-        question=question,
-        suggested=answer_form.in_words(proposal.answer, question.kind, labels),
-        present=answer_form.in_words(row.answer, question.kind, labels) if row else "",
-        revision=row.revision if row else 0,
-        source=proposing.source_in_words(proposal.source),
     )

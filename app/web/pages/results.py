@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse
 
+from app.advisor import rungs
 from app.advisor.record import cut, with_gates_named
 from app.advisor.vocabulary import Evidence
 from app.models import Milestone
@@ -28,6 +29,8 @@ from app.web.deps import (
     readable,
     render,
 )
+from app.web.proposals_shown import in_words
+from app.web.proposing import contradictions
 
 router = APIRouter()
 
@@ -79,6 +82,10 @@ def result(
         share=share,
         near=share(near),
         overall=share(overall),
+        against=len(contradictions(session, assessment, rulebook)) if current and rulebook else 0,
+        stands_on=rungs.in_words(rungs.stands_on(r.contributions)),
+        all_told=not rungs.stands_on(r.contributions).keys() - {"told"} and not milestone.measurements,
+        measured=_measured(parts, session, milestone),
         warnings=[gate for gate in r.gates if gate.state == "holds" and gate.effect == "warn"],
     )
 
@@ -87,3 +94,11 @@ def _sources(parts: Parts, session: Session, milestone: Milestone) -> Mapping[st
     """None where its rulebook cannot be read any more: then sources go by their names alone."""
     rulebook = readable(parts.rulebooks, session, milestone.rulebook_checksum)
     return rulebook.evidence if rulebook else {}
+
+
+def _measured(parts: Parts, session: Session, milestone: Milestone) -> list[tuple[str, str, str]]:
+    """Title, value and rung of each measurement that it was made with."""
+    rulebook = readable(parts.rulebooks, session, milestone.rulebook_checksum)
+    known = rulebook.measurements if rulebook else {}
+    told = ((known[name], value) for name, value in milestone.measurements.items() if name in known)
+    return [(each.title, in_words(each, value), each.rung) for each, value in told]
