@@ -81,6 +81,9 @@ def train(run: Run) -> None:
 
         starter.train(run)
         return
+    if run.spec.recipe.kind == "probe":
+        _probe(run)
+        return
     run.enter(RunState.STARTING, "reading the data and the model's files")
     split = rows.read(run)
     found = model_files.find(run)
@@ -98,6 +101,19 @@ def train(run: Run) -> None:
         from app.engine import grpo
 
         grpo.train(run, split, found)
+
+
+def _probe(run: Run) -> None:
+    """Nothing is kept halfway, so it ends or is cancelled, and never pauses."""
+    run.is_trained = True
+    run.enter(RunState.STARTING, "reading the data and the model's files")
+    asked = rows.to_probe(run)
+    found = model_files.find(run)
+    run.enter(RunState.STARTING, "importing the libraries")
+    run.stop_if_asked()
+    from app.engine import probe
+
+    probe.probe(run, asked, found)
 
 
 if __name__ == "__main__":

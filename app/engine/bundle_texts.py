@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.protocol import RunSpec, SandboxLimits
+from app.protocol import RunSpec, SandboxLimits, TrainingRecipe
 
 TRAINERS = {"sft": "SFT", "grpo": "GRPO", "reward_model": "Reward"}
 
@@ -41,7 +41,7 @@ def train_script(
 
 
 def _is_qlora(spec: RunSpec) -> bool:
-    return spec.recipe.kind != "starter" and spec.recipe.tuning.kind == "qlora"
+    return isinstance(spec.recipe, TrainingRecipe) and spec.recipe.tuning.kind == "qlora"
 
 
 def _imports(kind: str, trainer: str, auto: str, has_adapter: bool, quantized: bool) -> str:

@@ -33,6 +33,7 @@ from app.protocol import (
     RewardModelRecipe,
     RunSpec,
     SftRecipe,
+    TrainingRecipe,
 )
 
 IGNORED = -100
@@ -220,7 +221,7 @@ def main() -> None:
 def _untuned(run: Run) -> Run:
     """Adapters play no part in what a batch holds, and the stand-in has no place for them."""
     recipe = run.spec.recipe
-    if recipe.kind != "starter":
+    if isinstance(recipe, TrainingRecipe):
         run.spec = run.spec.model_copy(update={"recipe": recipe.model_copy(update={"tuning": FullTuning()})})
     return run
 

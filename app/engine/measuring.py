@@ -59,14 +59,14 @@ class Answered:
     seconds: float = 0.0
 
 
-def refuse_useless_grader(outcomes: Sequence[Outcome]) -> None:
-    """A grader that could not score one held-out answer would not score one in training."""
+def refuse_useless_grader(outcomes: Sequence[Outcome], of: str = "held-out answer") -> None:
+    """A grader that could not score one such answer would not score one in training."""
     if not outcomes or any(isinstance(outcome, Score) for outcome in outcomes):
         return
     first = outcomes[0]
     why = f": {first.why}" if isinstance(first, Abstain | GraderError) else ""
     did = "failed" if any(isinstance(outcome, GraderError) for outcome in outcomes) else "abstained"
-    raise CannotTrain(f"The grader {did} on every held-out answer{why}. No answer counted as wrong.")
+    raise CannotTrain(f"The grader {did} on every {of}{why}. No answer counted as wrong.")
 
 
 def measured(
@@ -101,7 +101,7 @@ def measured(
         clipped=_mean(answer.is_clipped for answer in answered.sampled) or 0.0,
         drafts=drafts(bench, spec.draft_grader, answered.rows, texts, marks),
         samples=[
-            _sample(index, answered.rows[index], answered.sampled[index], outcomes[index], spec.grader)
+            sample(index, answered.rows[index], answered.sampled[index], outcomes[index], spec.grader)
             for index in range(min(spec.evaluation.samples_shown, len(answered.rows)))
         ],
         seconds=answered.seconds,
@@ -195,7 +195,7 @@ def _draft_marks(bench: Bench, grader: Grader, given: Sequence[graders.Answer]) 
     return [drawn if mark(has) == "1" else "-" for drawn, has in zip(marks, found, strict=True)]
 
 
-def _sample(index: int, row: Row, answer: Answer, outcome: Outcome, grader: Grader | None) -> SampledAnswer:
+def sample(index: int, row: Row, answer: Answer, outcome: Outcome, grader: Grader | None) -> SampledAnswer:
     reference = _filled(grader, row) or row.answer
     return SampledAnswer(
         item=index,

@@ -24,7 +24,7 @@ from app.protocol import (
     Recipe,
     RunSpec,
     SftRecipe,
-    StarterRecipe,
+    TrainingRecipe,
     TriedRow,
 )
 
@@ -114,7 +114,7 @@ class Looking:
 
     def batch(self) -> Check:
         recipe = self.spec.recipe
-        if isinstance(recipe, StarterRecipe) or self.found.split is None:
+        if not isinstance(recipe, TrainingRecipe) or self.found.split is None:
             return _untold(CheckName.BATCH, "The dataset could not be read.")
         updates = self.found.updates = updates_of(recipe, len(self.found.split.train))
         few = updates < FEW_UPDATES
@@ -232,7 +232,7 @@ def updates_of(recipe: Recipe, learned: int) -> int:
     """Updates that the whole training makes of `learned` rows."""
     if isinstance(recipe, GrpoRecipe):
         return recipe.steps
-    if isinstance(recipe, StarterRecipe):
+    if not isinstance(recipe, TrainingRecipe):
         return 0
     return max(1, round(-(-learned // recipe.batch_size) * recipe.epochs))
 
@@ -277,7 +277,7 @@ def _enough_prompts(count: int) -> tuple[CheckResult, str, str]:
 
 
 def _batch_in_words(recipe: Recipe) -> str:
-    assert not isinstance(recipe, StarterRecipe)
+    assert isinstance(recipe, TrainingRecipe)
     times = recipe.batch_size // recipe.micro_batch_size
     turns = "at once" if times == 1 else f"in {times} turns of {recipe.micro_batch_size}"
     if isinstance(recipe, GrpoRecipe):
@@ -289,7 +289,7 @@ def _batch_in_words(recipe: Recipe) -> str:
 
 
 def _trains_all(recipe: Recipe) -> bool:
-    return isinstance(recipe, StarterRecipe) or recipe.tuning.kind == "full"
+    return not isinstance(recipe, TrainingRecipe) or recipe.tuning.kind == "full"
 
 
 # Graders

@@ -18,7 +18,7 @@ from app.protocol import (
     Grader,
     HubModel,
     RunSpec,
-    StarterRecipe,
+    TrainingRecipe,
 )
 
 MANNER = 1
@@ -88,7 +88,7 @@ def _plain(grader: Grader | None) -> Any:
 def _bits(spec: RunSpec) -> str:
     """Weights in 4 bits answer otherwise than the same in 16."""
     recipe = spec.recipe
-    if isinstance(recipe, StarterRecipe) or not isinstance(recipe.tuning, AdapterTuning):
+    if not isinstance(recipe, TrainingRecipe) or not isinstance(recipe.tuning, AdapterTuning):
         return "full"
     return recipe.tuning.kind
 

@@ -1,6 +1,8 @@
 """Which rows a run learns from, and on which it is measured."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
 
 from app import datasets
 from app.datasets.formats import Row, Split, Turn
@@ -8,7 +10,10 @@ from app.engine.reporting import CannotTrain, Run
 from app.errors import TuningForkError
 from app.graders.bench import Answer
 from app.graders.grading import item_fields
-from app.protocol import Grader, RewardModelRecipe, SftRecipe
+from app.protocol import Grader, ProbeRecipe, RewardModelRecipe, SftRecipe
+
+MOST_SHOWN_TO_GRADER = 256
+"""Demonstrations of which a probe asks how good they are."""
 
 
 def read(run: Run) -> Split:
@@ -26,6 +31,34 @@ def read(run: Run) -> Split:
         return Split(demonstrations(split.train, recipe.max_demonstrations), held_out)
     assert grader is not None
     return Split(prompts(split.train, grader), held_out)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a probe asks."""
+
+    prompts: dict[int, Row]
+    """By their places among the rows that GRPO would practise on."""
+    demonstrations: list[Row]
+    """Other rows with an answer, where the prompts have none; else empty."""
+
+
+def to_probe(run: Run) -> Probed:
+    """Drawn by the run's seed from the rows that GRPO would practise on: the same for every probe of them."""
+    recipe, grader = run.spec.recipe, run.spec.grader
+    assert isinstance(recipe, ProbeRecipe)
+    assert grader is not None
+    learned = _loaded(run).train
+    able = [row for row in prompts(learned, grader) if row.prompt]
+    if not able:
+        raise CannotTrain("The dataset has no prompt that a model could answer; a probe needs some.")
+    random = Random(run.spec.seed)
+    drawn = sorted(random.sample(range(len(able)), min(recipe.prompts, len(able))))
+    chosen = {place: able[place] for place in drawn}
+    if any(row.is_demonstration for row in chosen.values()):
+        return Probed(chosen, [])
+    others = [row for row in gradable(learned, grader) if row.is_demonstration]
+    return Probed(chosen, random.sample(others, min(MOST_SHOWN_TO_GRADER, len(others))))
 
 
 def _pairs(split: Split) -> Split:

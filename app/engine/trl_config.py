@@ -9,7 +9,7 @@ import torch
 from app.engine.failures import first_line
 from app.engine.loading import Loaded, trains_in_bf16
 from app.engine.reporting import Run
-from app.protocol import GrpoRecipe, Recipe, RewardModelRecipe, RunSpec, SftRecipe
+from app.protocol import GrpoRecipe, Recipe, RewardModelRecipe, RunSpec, SftRecipe, TrainingRecipe
 
 RECOMPUTES_FROM = 300_000_000
 """Parameters. Below, activations fit and recomputing them would only cost time."""
@@ -54,7 +54,7 @@ def settings(
 ) -> dict[str, Any]:
     """Everything that shapes the training, in JSON's types; the recipe's `advanced` comes last."""
     recipe = spec.recipe
-    assert recipe.kind != "starter"
+    assert isinstance(recipe, TrainingRecipe)
     shared = {
         "per_device_train_batch_size": recipe.micro_batch_size,
         "gradient_accumulation_steps": recipe.batch_size // recipe.micro_batch_size,
@@ -108,7 +108,7 @@ def validate_with_trl(spec: RunSpec, device: str) -> str | None:
 
     `device` is `cpu` or `cuda`. Builds TRL's configuration and nothing else: no model is loaded.
     """
-    if spec.recipe.kind == "starter":
+    if not isinstance(spec.recipe, TrainingRecipe):
         return None
     if missing := _missing_package(spec.recipe.advanced):
         return missing

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from app.engine.reporting import CannotTrain, Run
-from app.protocol import AdapterTuning, FullTuning, HubModel, RunSpec
+from app.protocol import AdapterTuning, FullTuning, HubModel, RunSpec, TrainingRecipe
 
 REWARD_HEAD = "score"
 """Of a sequence classification model: new, so trained in full beside the adapters."""
@@ -38,7 +38,7 @@ def weights(run: Run) -> Weights:
 
 
 def tuning_of(spec: RunSpec) -> FullTuning | AdapterTuning:
-    return FullTuning() if spec.recipe.kind == "starter" else spec.recipe.tuning
+    return spec.recipe.tuning if isinstance(spec.recipe, TrainingRecipe) else FullTuning()
 
 
 def refuse_quantization_without_cuda(run: Run) -> None:

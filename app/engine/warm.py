@@ -19,7 +19,7 @@ def main(fd: int) -> int:
     os.environ.update(engine.QUIET)
     # Whether there is a CUDA device is asked while importing; this way of asking leaves it untouched.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
-    from app.engine import grpo, reward_model, sft, starter  # noqa: F401 - takes seconds: this is its point
+    from app.engine import grpo, probe, reward_model, sft, starter  # noqa: F401 - takes seconds: this is its point
 
     with socket.socket(fileno=fd) as channel:
         channel.sendall(b"ready\n")

@@ -55,6 +55,35 @@ def mean_score(scores: Scores) -> MeanScore:
     return MeanScore(mean, n, _score_interval(mean, _effective(known, mean)))
 
 
+def clustered(groups: Sequence[Scores]) -> MeanScore:
+    """Mean with a 95 % interval for scores in groups that are alike inside, as answers to one prompt are.
+
+    Wilson's interval at the effective number of scores, n over the design effect, times (z / t)^2 with one
+    degree of freedom less than there are groups (Korn and Graubard 1998, Survey Methodology 24:193). The
+    variance is that of a ratio between groups (Kish 1965); scores of 0 and 1 never count for more than n.
+    Scores that all agree at 0 or 1 tell nothing of their likeness and count in full (Parker et al. 2017,
+    National Center for Health Statistics, Vital and Health Statistics 2:175); one group counts for one.
+    """
+    known = [part for group in groups if (part := [score for score in group if score is not None])]
+    scores = [score for part in known for score in part]
+    if not scores:
+        return MeanScore(0.0, 0, Interval(low=0.0, high=1.0))
+    mean, n = min(1.0, max(0.0, fmean(scores))), len(scores)
+    return MeanScore(mean, n, _score_interval(mean, _effective_in_groups(known, mean, n)))
+
+
+def _effective_in_groups(known: Sequence[Sequence[float]], mean: float, n: int) -> float:
+    widest, count = mean * (1 - mean), len(known)
+    if not widest:
+        return n
+    if count == 1:
+        return 1
+    away = math.fsum((math.fsum(part) - mean * len(part)) ** 2 for part in known)
+    varied = max(count / (count - 1) * away / n**2, widest / n**2)
+    effective = widest / varied * (Z_95 / _t_95(count - 1)) ** 2
+    return min(effective, n) if all(set(part) <= {0.0, 1.0} for part in known) else effective
+
+
 def _effective(known: Sequence[float], mean: float) -> float:
     n, widest = len(known), mean * (1 - mean)
     if n == 1 or set(known) <= {0.0, 1.0}:
@@ -79,6 +108,23 @@ def _score_interval(share: float, n: float) -> Interval:
     low = 0.0 if share <= 0 else max(0.0, min(share, centre - reach))
     high = 1.0 if share >= 1 else min(1.0, max(share, centre + reach))
     return Interval(low=low, high=high)
+
+
+def difference(first: MeanScore, second: MeanScore, likeness: float = 0.0) -> tuple[float, float, float]:
+    """First mean less second, and the ends of its 95 % interval, from both means' own intervals.
+
+    Newcombe's method 10, for paired scores with their correlation as `likeness` (Newcombe 1998, Statistics in
+    Medicine 17:873 and 17:2635; for other means Zou and Donner 2008): at 0 and 1, where the usual one has no
+    width, it keeps that of the intervals it is made of.
+    """
+    value = first.value - second.value
+    down = _reach(first.value - first.interval.low, second.interval.high - second.value, likeness)
+    up = _reach(first.interval.high - first.value, second.value - second.interval.low, likeness)
+    return value, max(-1.0, value - down), min(1.0, value + up)
+
+
+def _reach(one: float, other: float, likeness: float) -> float:
+    return math.sqrt(max(0.0, one**2 + other**2 - 2 * likeness * one * other))
 
 
 def paired(before: Scores, after: Scores) -> Paired:

@@ -130,6 +130,7 @@ from app.protocol.recipes import (
     RewardModelRecipe,
     SftRecipe,
     StarterRecipe,
+    TrainingRecipe,
     Tuning,
 )
 from app.protocol.runs import (
@@ -348,6 +349,7 @@ __all__ = [
     "TextSimilarity",
     "Token",
     "TrackingTarget",
+    "TrainingRecipe",
     "Trial",
     "TrialOrder",
     "TrialReport",

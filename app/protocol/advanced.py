@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 from app.errors import Problem
-from app.protocol.recipes import AdvancedValue, Recipe, StarterRecipe
+from app.protocol.recipes import AdvancedValue, Recipe, TrainingRecipe
 
 FieldKind = Literal["yes_no", "whole", "number", "choice"]
 
@@ -196,7 +196,7 @@ ADVANCED: Mapping[str, tuple[AdvancedField, ...]] = {
 
 
 def problems_with_advanced(recipe: Recipe) -> Iterator[Problem]:
-    if isinstance(recipe, StarterRecipe):
+    if not isinstance(recipe, TrainingRecipe):
         return
     known = {field.name: field for field in ADVANCED[recipe.kind]}
     for name, value in recipe.advanced.items():

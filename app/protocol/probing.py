@@ -26,8 +26,9 @@ class DeadShare(Message):
     is_measured: bool
     """False where it follows from each prompt's own share of right answers, for groups larger than drawn."""
     all_right: ShareOfOne
-    """Of all groups, those in which every answer passes."""
+    """Of all groups, the dead ones in which every answer passes."""
     all_wrong: ShareOfOne
+    """Of all groups, the dead ones in which none passes."""
 
 
 class ProbedPrompt(Message):
@@ -36,6 +37,7 @@ class ProbedPrompt(Message):
     row: Annotated[int, Field(ge=0)]
     """Index into the rows that were drawn from."""
     prompt: str
+    """Its beginning."""
     scores: list[ShareOfOne | None]
     """None where the grader abstained or failed."""
     tokens: list[int]
@@ -59,6 +61,8 @@ class Difference(Message):
     value: float
     low: float
     high: float
+    is_paired: bool = True
+    """Both on the same rows; else the demonstrations are other rows than those that were probed."""
 
 
 class ProbeReport(Message):
@@ -90,5 +94,5 @@ class ProbeReport(Message):
     """Of answering and grading."""
     demonstrations: DemonstrationScores | None = None
     difference: Difference | None = None
-    """Of the demonstrations' mean score minus the model's on the same rows."""
+    """The demonstrations' mean score minus the model's."""
     shown: list[SampledAnswer]

@@ -45,6 +45,10 @@ AdvancedValue = bool | int | float | str
 AdvancedName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
 
 
+MOST_PROBED = 20_000
+"""Answers of one probe."""
+
+
 class _Recipe(Message):
     learning_rate: LearningRate
     batch_size: Annotated[int, Field(ge=1, le=4096)]
@@ -135,12 +139,24 @@ class ProbeRecipe(Message):
     ]
     samples_shown: Annotated[int, Field(ge=0, le=200)] = 20
 
+    @model_validator(mode="after")
+    def _is_no_evaluation(self) -> "ProbeRecipe":
+        if self.prompts * self.samples > MOST_PROBED:
+            raise ValueError(
+                f"a probe draws at most {MOST_PROBED:,} answers, and this would draw "
+                f"{self.prompts * self.samples:,}; lower prompts or samples"
+            )
+        return self
+
 
 class StarterRecipe(Message):
     """Trains the starter model from scratch; made by the worker itself, once per content hash."""
 
     kind: Literal["starter"] = "starter"
 
+
+TrainingRecipe = SftRecipe | GrpoRecipe | RewardModelRecipe
+"""Of a run that trains what the user chose."""
 
 Recipe = Annotated[
     SftRecipe | GrpoRecipe | RewardModelRecipe | ProbeRecipe | StarterRecipe, Field(discriminator="kind")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from app.protocol.graders import Grader
-from app.protocol.recipes import Limits, Recipe
+from app.protocol.recipes import Limits, Recipe, TrainingRecipe
 from app.protocol.sources import DatasetRef, ModelRef, UploadedDataset
 from app.protocol.words import Message, Name, RunId
 
@@ -76,7 +76,7 @@ class RunSpec(Message):
     @property
     def own_limits(self) -> Limits:
         """`max_minutes` of the recipe is an older name of `minutes`: the lower of both holds."""
-        older = None if self.recipe.kind in ("starter", "probe") else self.recipe.max_minutes
+        older = self.recipe.max_minutes if isinstance(self.recipe, TrainingRecipe) else None
         minutes = [each for each in (self.limits.minutes, older) if each is not None]
         return self.limits.model_copy(update={"minutes": min(minutes, default=None)})
 
@@ -109,6 +109,8 @@ class RunSpec(Message):
             raise ValueError("a GRPO run needs a grader: its scores are what it learns from")
         if self.grader is None and self.recipe.kind == "probe":
             raise ValueError("a probe needs a grader: it finds out what the model's answers are worth")
+        if self.recipe.kind == "probe" and self.limits != Limits():
+            raise ValueError("a probe ends by itself and pauses at no limit; leave limits out")
         return self
 
 
