@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from app.errors import RateLimited
 from app.protocol import FirstBatchInputs, FirstBatchMade, FirstBatchState, RunSpec
 from app.worker.children import Child
+from app.worker.refusals import refuse_to_look_before
 from app.worker.trial_runs import Surroundings
 
 MODULE = "app.engine.first_batch"
@@ -57,7 +58,8 @@ class FirstBatches:
             each.child.kill()
 
     def ask(self, spec: RunSpec) -> FirstBatchState:
-        """Raises RateLimited when several others are being made."""
+        """Raises RateLimited when several others are being made, InvalidInput for a probe."""
+        refuse_to_look_before(spec)
         start = self._around.start_of(spec)
         if start.is_coming:
             return FirstBatchState(state="failed", sentence=start.is_coming)

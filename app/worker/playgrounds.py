@@ -192,5 +192,7 @@ def refuse_unplayable(run_dir: RunDir) -> None:
         raise Conflict("A reward model scores answers and writes none, so there is nothing to ask it.")
     if spec.recipe.kind == "starter":
         raise Conflict("The starter model was made from nothing; play with a run that starts from it.")
+    if spec.recipe.kind == "probe":
+        raise Conflict("A probe trains no model; its page shows what the starting model answered.")
     if not run_dir.model_dir.is_dir():
         raise Conflict("This run has no model to ask yet; come back when its training is done.")

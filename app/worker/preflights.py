@@ -25,6 +25,7 @@ from app.protocol import (
     PreflightState,
 )
 from app.worker.children import Child
+from app.worker.refusals import refuse_to_look_before
 from app.worker.trial_runs import Surroundings
 
 MODULE = "app.engine.preflight"
@@ -106,7 +107,8 @@ class Preflights:
             self._end(job, PreflightState.CANCELLED)
 
     def put(self, preflight_id: UUID, request: PreflightRequest) -> tuple[Preflight, bool]:
-        """Where it stands, and whether it is new."""
+        """Where it stands, and whether it is new. Raises InvalidInput for a probe."""
+        refuse_to_look_before(request.spec)
         with self._lock:
             if known := self._jobs.get(preflight_id):
                 if known.request.spec != request.spec:

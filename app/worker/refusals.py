@@ -31,6 +31,20 @@ def refuse_other_settings(spec: RunSpec, runs: Mapping[UUID, FollowedRun]) -> No
         raise InvalidInput("This run could never start.", (Problem(where="continues", what=what),))
 
 
+def refuse_start_from_probe(spec: RunSpec, runs: Mapping[UUID, FollowedRun]) -> None:
+    before = runs.get(spec.starts_from) if spec.starts_from else None
+    if before and before.spec.recipe.kind == "probe":
+        what = f"“{before.spec.name}” is a probe, which trains no model; name a run that trained one"
+        raise InvalidInput("This run could never start.", (Problem(where="starts_from", what=what),))
+
+
+def refuse_to_look_before(spec: RunSpec) -> None:
+    """A preflight makes a training small, and a first batch is what a trainer would learn from."""
+    if spec.recipe.kind == "probe":
+        what = "a probe trains nothing, so there is nothing to look at before it; launch it"
+        raise InvalidInput("This run cannot be checked.", (Problem(where="spec.recipe.kind", what=what),))
+
+
 def refuse_over(run: FollowedRun) -> None:
     if run.end:
         raise Conflict(f"This run is already over: it {run.end.state.value}.")
@@ -38,6 +52,8 @@ def refuse_over(run: FollowedRun) -> None:
 
 def refuse_to_pause(run: FollowedRun) -> None:
     refuse_over(run)
+    if run.spec.recipe.kind == "probe":
+        raise Conflict("A probe keeps nothing halfway, so it cannot be paused; cancel it, and probe again.")
     if run.has_been_cancelled:
         raise Conflict("This run is being cancelled; it cannot be paused any more.")
     if run.is_paused:

@@ -24,6 +24,7 @@ from app.worker.refusals import (
     refuse_circle,
     refuse_other_settings,
     refuse_over,
+    refuse_start_from_probe,
     refuse_to_pause,
     refuse_to_resume,
     refuse_while_needed,
@@ -96,6 +97,7 @@ class Supervisor:
                 return self._status(self._runs[run_id]), False
             refuse_circle(run_id, spec, self._runs)
             refuse_other_settings(spec, self._runs)
+            refuse_start_from_probe(spec, self._runs)
             if needs_starter(spec):
                 self._ensure_starter()
             run = self._add(run_id, spec)

@@ -15,6 +15,7 @@ from app.protocol import (
     JudgeMessage,
     LocalModel,
     Multi,
+    ProbeRecipe,
     Regex,
     RunState,
     ScoreModel,
@@ -99,6 +100,30 @@ def test_a_worker_with_a_judge_accepts_it(open_client, spec):
 def test_a_run_that_starts_from_itself_is_refused(client, spec):
     run_id = uuid4()
     assert places(put(client, spec(starts_from=run_id), run_id)[1]) == {"starts_from"}
+
+
+def test_a_probe_needs_a_grader_and_takes_no_limits(client, spec):
+    ungraded = spec().model_dump(mode="json") | {"recipe": {"kind": "probe"}, "grader": None}
+    limited = spec(recipe=ProbeRecipe()).model_dump(mode="json") | {"limits": {"minutes": 3.0}}
+    for wrong, said in ((ungraded, "a probe needs a grader"), (limited, "pauses at no limit")):
+        answer = client.put(f"/runs/{uuid4()}", json=wrong)
+        assert answer.status_code == 422
+        assert said in answer.text
+
+
+def test_a_probe_is_never_paused_and_nothing_starts_from_it(client, spec):
+    probe, accepted = put(client, spec(recipe=ProbeRecipe()))
+    assert accepted.status_code == 201
+    paused = client.post(f"/runs/{probe}/pause")
+    assert paused.status_code == 409
+    assert "cancel it, and probe again" in paused.json()["detail"]
+    assert places(put(client, spec(starts_from=probe))[1]) == {"starts_from"}
+
+
+def test_there_is_nothing_to_look_at_before_a_probe(client, spec):
+    probe = {"spec": spec(recipe=ProbeRecipe()).model_dump(mode="json")}
+    assert places(client.put(f"/preflights/{uuid4()}", json=probe)) == {"spec.recipe.kind"}
+    assert places(client.post("/first-batches", json=probe)) == {"spec.recipe.kind"}
 
 
 def test_runs_that_would_wait_for_each_other_are_refused(client, spec):
