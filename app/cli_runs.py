@@ -63,6 +63,8 @@ def show_run(run_id: RunId, as_json: AsJson = False) -> None:
             out.print(
                 f"{when.capitalize()}: {_share(run[when]['sampled'])}, greedy {_share(run[when]['greedy'])}"
             )
+    if run["probe"]:
+        _print_probe(run["probe"])
     if run["comparison"]:
         out.print(
             f"Change {run['comparison']['sampled_gain']:+.1%}, p = {run['comparison']['sampled_p']:.2g}"
@@ -152,10 +154,19 @@ def _print_event(event: str, what: dict[str, Any]) -> None:
         case "evaluation":
             share = what["evaluation"]
             out.print(f"  measured {share['when']} training: {_share(share['sampled'])}", highlight=False)
+        case "probe":
+            _print_probe(what["report"])
         case "worker" if what["away"]:
             out.print(f"  {what['away']}", style="yellow", markup=False)
         case "end" if what.get("reason"):
             out.print(f"  {what['reason']}", markup=False)
+
+
+def _print_probe(report: dict[str, Any]) -> None:
+    out.print(f"Probed: {_share(report['passed'])}", highlight=False)
+    for dead in report["dead"]:
+        how = "" if dead["is_measured"] else ", expected"
+        out.print(f"  groups of {dead['group']}: {dead['share']:.0%} dead{how}", highlight=False)
 
 
 def _steps(run: dict[str, Any]) -> str:

@@ -34,6 +34,7 @@ from app.web.api.examples import document
 from app.web.deps import Parts
 from app.web.envelope import Envelope
 from app.web.guard import Guard
+from app.web.probe_proposals import Heed
 from app.web.security import LOOPBACK, Limiter
 from app.web.tell import tell
 from app.worker_client import WorkerClient
@@ -121,7 +122,7 @@ def _parts(settings: WebSettings, worker_transport: httpx.BaseTransport | None) 
         worker=worker,
         assistant=Assistant(settings),
         templates=Jinja2Templates(env=templates),
-        sweep=Sweep(settings, database, worker),
+        sweep=Sweep(settings, database, worker, heed=Heed(database)),
         limiter=Limiter(settings.recommendations_per_minute),
         login_limiter=Limiter(settings.logins_per_minute),
         share_limiter=Limiter(settings.shares_per_minute),

@@ -19,6 +19,8 @@ from app.protocol import (
     HealthEvent,
     Method,
     MetricEvent,
+    ProbeEvent,
+    ProbeReport,
     ProgressEvent,
     ResumeEvent,
     RunSpec,
@@ -52,6 +54,9 @@ WORDS = {
 }
 
 
+PROBING = "Probing: the model answers, the grader scores"
+
+
 class Phase(BaseModel):
     """How far a phase without training steps has come."""
 
@@ -83,7 +88,7 @@ class Standing(BaseModel):
     elapsed_seconds: float | None
     """Between the engine's first and latest event, by its own clock."""
     eta_seconds: float | None
-    """Training only; the evaluation after it is not in it."""
+    """Of training, without the evaluation after it; of a probe, of its present phase."""
     last_seq: int
     created_at: datetime
     started_at: datetime | None
@@ -142,6 +147,8 @@ class RunView(Standing):
     resumes: list[ResumeEvent]
     kept_step: int | None
     """Which step the model is from; None: the last, or there is none."""
+    probe: ProbeReport | None
+    """What a probe found, once it is through."""
     spent: Spent
 
 
@@ -150,6 +157,8 @@ def words(run: Run) -> str:
         return WORDS[RunState.CANCELLING]
     if run.wish and not run.state.is_over:
         return WORDS[RunState.PAUSING if run.wish == "pause" else RunState.QUEUED]
+    if run.kind == "probe" and run.state is RunState.EVALUATING:
+        return PROBING
     return WORDS[run.state]
 
 
@@ -158,7 +167,7 @@ def standing(session: Session, run: Run) -> Standing:
     return Standing(**_standing(session, run, recent, _reports(session, run, "state")))
 
 
-TOLD = ("state", "resume", "metric", "evaluation", "health", "checkpoint", "end")
+TOLD = ("state", "resume", "metric", "evaluation", "probe", "health", "checkpoint", "end")
 """What a view is made of, read at once; of the rest only the newest."""
 
 
@@ -191,6 +200,7 @@ def view(session: Session, run: Run) -> RunView:
         checkpoints=_checkpoints(_of(CheckpointEvent, told)),
         resumes=_of(ResumeEvent, told),
         kept_step=end.kept_step if end else None,
+        probe=next((what.report for what in _of(ProbeEvent, told)), None),
         spent=_spent(session, run, states),
     )
 
@@ -274,7 +284,7 @@ def _standing(
         "progress": min(1.0, run.steps_done / total) if total else 0.0,
         "phase": None if run.state.is_over else _phase(session, run),
         "elapsed_seconds": _elapsed(session, run, states),
-        "eta_seconds": None if run.state.is_over else _eta(recent, total),
+        "eta_seconds": None if run.state.is_over else _eta(recent, total) or _eta_of_probe(session, run),
         "last_seq": run.last_seq,
         "created_at": run.created_at,
         "started_at": run.started_at,
@@ -331,6 +341,20 @@ def _eta(recent: Sequence[Report], total: int | None) -> float | None:
         return None
     (began, first), (latest, last) = steps[0], steps[-1]
     return max(0.0, (latest - began) / (last - first) * (total - last))
+
+
+def _eta_of_probe(session: Session, run: Run) -> float | None:
+    """Of answering, or of grading: by the pace since the phase began to tell."""
+    if run.kind != "probe" or (phase := _phase(session, run)) is None:
+        return None
+    told = _reports(session, run, "progress", newest=RECENT_STEPS)
+    points = [
+        (report.at, report.what.done)
+        for report in told
+        if isinstance(report.what, ProgressEvent) and report.what.phase == phase.name
+    ]
+    (began, first), (latest, last) = points[0], points[-1]
+    return max(0.0, (latest - began) / (last - first) * (phase.total - last)) if last > first else None
 
 
 def _change(before: Evaluation | None, after: Evaluation | None) -> Change | None:

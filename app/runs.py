@@ -77,6 +77,8 @@ def launch(
         return known, False
     _check_plan(session, plan, settings)
     milestone = assessment.decisions[-1] if assessment and assessment.decisions else None
+    if plan[-1].recipe.kind == "probe":
+        milestone = None  # it follows no advice: it finds out whether the advice holds
     _check_advice(plan, milestone, override_reason)
     rows = [
         Run(
@@ -115,6 +117,9 @@ def _launched_before(session: Session, planned: list[tuple[UUID, RunSpec]]) -> l
 
 def _check_plan(session: Session, plan: list[RunSpec], settings: WebSettings) -> None:
     problems = [p for n, spec in enumerate(plan) for p in _problems_of_stage(session, n, spec)]
+    if len(plan) > 1 and any(spec.recipe.kind == "probe" for spec in plan):
+        what = "a probe trains no model for a next stage to start from; launch it by itself"
+        problems.append(Problem(where="plan", what=what))
     if problems:
         raise InvalidInput("This plan cannot be launched.", tuple(problems))
     live = session.scalar(select(func.count()).select_from(Run).where(Run.state.not_in(OVER))) or 0
@@ -147,6 +152,8 @@ def _problems_of_start(session: Session, where: str, starts_from: UUID) -> Itera
     before = session.get(Run, starts_from)
     if before is None:
         yield Problem(where=f"{where}.starts_from", what="there is no run with this id")
+    elif before.kind == "probe":
+        yield Problem(where=f"{where}.starts_from", what="that run is a probe, which trains no model")
     elif before.state in (RunState.FAILED, RunState.CANCELLED):
         yield Problem(where=f"{where}.starts_from", what=f"that run is {before.state}; it left no model")
 

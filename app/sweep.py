@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 import httpx
@@ -28,7 +29,14 @@ LOOK_AGAIN_AFTER = 0.5
 
 
 class Sweep:
-    def __init__(self, settings: WebSettings, database: Database, worker: WorkerClient) -> None:
+    def __init__(
+        self,
+        settings: WebSettings,
+        database: Database,
+        worker: WorkerClient,
+        heed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`heed` is called after something may have been copied: it draws conclusions from what is there."""
         self.worker_away: str | None = None
         """Why the worker could not be reached when last asked."""
         self.uploading = threading.Lock()
@@ -36,6 +44,7 @@ class Sweep:
         self._settings = settings
         self._database = database
         self._worker = worker
+        self._heed = heed
         self._webhook = Webhook(settings)
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -85,6 +94,7 @@ class Sweep:
         self._adopt(statuses)
         for run_id in self._behind(statuses):
             self._sync(run_id)
+        self._heed()
 
     def look(self, run_id: UUID) -> None:
         """Bring one run's copy up to date because somebody is looking at it."""
@@ -96,6 +106,7 @@ class Sweep:
             return
         try:
             self._sync(run_id, AT_ONCE)
+            self._heed()
         except WorkerAway as error:
             self.worker_away = error.sentence
 

@@ -24,8 +24,10 @@ class Wish:
 
 
 def pause(run: Run) -> None:
-    """Raises Conflict for a run that is over, cancelled or paused."""
+    """Raises Conflict for a run that is over, cancelled or paused, and for a probe."""
     _refuse_over(run, "paused")
+    if run.kind == "probe":
+        raise Conflict("A probe keeps nothing halfway, so it cannot be paused; cancel it, and probe again.")
     if run.state is RunState.PAUSED and run.wish != "resume":
         raise Conflict("This run is already paused.")
     run.wish = "pause"

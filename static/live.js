@@ -1,7 +1,7 @@
 /* One run's events from the server: a single stream that closes when nobody looks and resumes where it stopped. */
 
 const LOST_AFTER = 5000; // the browser reconnects by itself; only a longer silence is worth a banner
-const EVENTS = ["state", "resume", "metric", "sample", "evaluation", "progress", "health", "checkpoint", "log"];
+const EVENTS = ["state", "resume", "metric", "sample", "evaluation", "probe", "progress", "health", "checkpoint", "log"];
 
 export class Live {
   /* on: { event, status, worker, end, lost, back } */

@@ -142,6 +142,51 @@ def interval(span: Span) -> Markup:
     )  # fmt: skip
 
 
+COLUMNS_HIGH, COLUMNS_TOP = 112, 20
+"""Pixels: of the highest column, and above it for its number."""
+
+
+def columns(counts: Sequence[tuple[str, int]], name: str) -> Markup:
+    """A count for each label, side by side; numbers above, labels below."""
+    most = max((count for _, count in counts), default=0) or 1
+    wide, floor = 100 / max(1, len(counts)), COLUMNS_TOP + COLUMNS_HIGH
+    drawn = Markup("").join(
+        Markup(
+            '<rect x="{}%" y="{}" width="{}%" height="{}"/><text x="{}%" y="{}">{}</text>'
+            '<text class="label" x="{}%" y="{}">{}</text>'
+        ).format(
+            f"{(place + 0.1) * wide:.2f}", f"{floor - high:.1f}", f"{0.8 * wide:.2f}", f"{high:.1f}",
+            f"{(place + 0.5) * wide:.2f}", f"{floor - high - 5:.1f}", count or "",
+            f"{(place + 0.5) * wide:.2f}", floor + 16, label,
+        )
+        for place, (label, count) in enumerate(counts)
+        for high in [COLUMNS_HIGH * count / most]
+    )  # fmt: skip
+    return Markup(
+        '<svg class="columns" width="100%" height="{}" role="img" aria-label="{}">{}'
+        '<line class="floor" x1="0" x2="100%" y1="{}" y2="{}"/></svg>'
+    ).format(floor + 22, name, drawn, floor, floor)
+
+
+def parts_of_whole(parts: Sequence[tuple[str, float]], name: str, css: str = "") -> Markup:
+    """Shares of 1 one after another on the scale 0 to 100 %; each part's class says how it is drawn."""
+    starts = [sum(share for _, share in parts[:place]) for place in range(len(parts))]
+    bars = Markup("").join(
+        Markup('<rect class="{}" x="{}%" y="6" width="{}%" height="12"/>').format(
+            part, f"{100 * start:.2f}", f"{100 * share:.2f}"
+        )
+        for (part, share), start in zip(parts, starts, strict=True)
+        if share > 0
+    )
+    ticks = Markup("").join(
+        Markup('<line class="tick" x1="{0}%" x2="{0}%" y1="2" y2="22"/>').format(at)
+        for at in (0, 25, 50, 75, 100)
+    )
+    return Markup(
+        '<svg class="parts {}" width="100%" height="24" role="img" aria-label="{}">{}{}</svg>'
+    ).format(css, name, ticks, bars)
+
+
 SQUARE = 200
 
 

@@ -72,8 +72,8 @@ def read(form: Form, offers: Offers = Offers()) -> Reading:
         name = form.get("name", "").strip()
         title = f"{name}, {STAGE_TITLES[method]}" if name and len(methods) > 1 else name
         recipe = _recipe(form, method, reading.problems)
-        data = _dataset(form.get(source, ""), source, reading.problems)
-        _validate(shared | stage | {"name": title, "recipe": recipe, "dataset": data}, method, reading)
+        data = dataset_of(form.get(source, ""), source, reading.problems)
+        validate(shared | stage | {"name": title, "recipe": recipe, "dataset": data}, method, reading)
     reading.priority = _priority(form, reading.problems)
     reading.problems = _once_each(reading.problems)
     return reading
@@ -84,7 +84,7 @@ def _shared(form: Form, offers: Offers, problems: list[Problem]) -> dict[str, An
     evaluation = read_settings(form, "evaluation", EVALUATION, problems)
     if form.get("guard.dataset"):
         evaluation["guard"] = _guard(form, offers, problems)
-    return _start(form, offers.origins, problems) | {
+    return start_of(form, offers.origins, problems) | {
         "limits": {
             name: value
             for name, value in read_settings(form, "limits", LIMITS, problems).items()
@@ -125,7 +125,7 @@ def _check_name(name: str, problems: list[Problem]) -> None:
         problems.append(Problem(where="name", what="Remove line breaks and control characters."))
 
 
-def _start(form: Form, origins: Mapping[str, RunSpec], problems: list[Problem]) -> dict[str, Any]:
+def start_of(form: Form, origins: Mapping[str, RunSpec], problems: list[Problem]) -> dict[str, Any]:
     """The model a run starts from; one made by an earlier run is named by that run."""
     choice = form.get("model", "")
     if choice in origins:
@@ -148,7 +148,7 @@ def _model(form: Form, choice: str, problems: list[Problem]) -> dict[str, Any] |
     return None
 
 
-def _dataset(chosen: str, where: str, problems: list[Problem]) -> dict[str, Any] | None:
+def dataset_of(chosen: str, where: str, problems: list[Problem]) -> dict[str, Any] | None:
     kind, _, name = chosen.partition(":")
     if kind == "generated":
         return {"kind": "generated", "name": name}
@@ -162,7 +162,7 @@ def _guard(form: Form, offers: Offers, problems: list[Problem]) -> dict[str, Any
     grader = read_guard(form, offers.graders, problems)
     items = _value(GUARD_ITEMS, form.get("guard.items", "").strip() or "100", "guard.items", problems)
     found = {
-        "dataset": _dataset(form["guard.dataset"], "guard.dataset", problems),
+        "dataset": dataset_of(form["guard.dataset"], "guard.dataset", problems),
         "grader": grader,
         "items": items,
     }
@@ -274,7 +274,7 @@ def advanced_value(text: str) -> AdvancedValue:
 # What the spec itself says
 
 
-def _validate(draft: dict[str, Any], method: str, reading: Reading) -> None:
+def validate(draft: dict[str, Any], method: str, reading: Reading) -> None:
     known = {key: value for key, value in draft.items() if value is not None and value is not _ABSENT}
     try:
         reading.specs.append(RunSpec.model_validate(known))

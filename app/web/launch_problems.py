@@ -46,7 +46,7 @@ def _of_recipe(rest: list[str], method: str) -> str:
             return f"{method}.advanced"
         case [_, part, *_]:
             return f"{method}.{part}"
-    return f"{method}.batch_size"
+    return f"{method}.prompts" if method == "probe" else f"{method}.batch_size"
 
 
 def words_of(error: ErrorDetails, where: str) -> str:

@@ -16,6 +16,7 @@ from app.protocol import (
     RunSpec,
     RunState,
     SftRecipe,
+    TrainingRecipe,
 )
 from app.web.run_words import dataset_words, duration, listed, model_words
 
@@ -69,7 +70,7 @@ def _start(spec: RunSpec, before: RunSpec | None) -> str:
 
 
 def _tuned(spec: RunSpec) -> str:
-    tuning = spec.recipe.tuning if spec.recipe.kind != "starter" else None
+    tuning = spec.recipe.tuning if isinstance(spec.recipe, TrainingRecipe) else None
     if tuning is None or tuning.kind == "full":
         return TUNED["full"]
     return f"{TUNED[tuning.kind]} of rank {tuning.rank} are trained"

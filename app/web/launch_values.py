@@ -15,7 +15,7 @@ from app.protocol import (
     ModelRef,
     Recipe,
     RunSpec,
-    StarterRecipe,
+    TrainingRecipe,
     Tuning,
 )
 from app.web.launch_form import advanced_value
@@ -44,13 +44,13 @@ def spec_values(spec: RunSpec, stored: Mapping[str, Grader] | None = None) -> di
 
 def _with_the_older_limit(spec: RunSpec) -> Limits:
     """The lower of both limits of time holds, and the form has one."""
-    older = None if isinstance(spec.recipe, StarterRecipe) else spec.recipe.max_minutes
+    older = spec.recipe.max_minutes if isinstance(spec.recipe, TrainingRecipe) else None
     both = [limit for limit in (older, spec.limits.minutes) if limit is not None]
     return spec.limits.model_copy(update={"minutes": min(both)}) if both else spec.limits
 
 
 def recipe_values(recipe: Recipe) -> dict[str, str]:
-    if isinstance(recipe, StarterRecipe):
+    if not isinstance(recipe, TrainingRecipe):
         return {}
     values = _of(recipe, recipe.kind, BY_METHOD[recipe.kind])
     values[f"{recipe.kind}.advanced"] = advanced_text(recipe.advanced)

@@ -183,13 +183,18 @@ def pair_options(
     return [(each["value"], each["text"]) for each in options if each["value"] in pairs]
 
 
+def probe_options(
+    summaries: Mapping[str, DatasetSummary], uploaded: Sequence[Dataset]
+) -> list[dict[str, str]]:
+    """Datasets whose prompts can be answered and graded."""
+    pairs = _with_pairs(summaries, uploaded)
+    return [each for each in dataset_options(summaries, uploaded) if each["value"] not in pairs]
+
+
 def guard_options(
     summaries: Mapping[str, DatasetSummary], uploaded: Sequence[Dataset]
 ) -> list[tuple[str, str]]:
-    """Datasets whose prompts can be answered and graded."""
-    pairs = _with_pairs(summaries, uploaded)
-    options = dataset_options(summaries, uploaded)
-    return [(each["value"], each["text"]) for each in options if each["value"] not in pairs]
+    return [(each["value"], each["text"]) for each in probe_options(summaries, uploaded)]
 
 
 def _with_pairs(summaries: Mapping[str, DatasetSummary], uploaded: Sequence[Dataset]) -> set[str]:

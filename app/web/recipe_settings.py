@@ -260,4 +260,35 @@ REWARD_MODEL = (
     *SHARED_RARE,
 )
 
-BY_METHOD = {"sft": SFT, "grpo": GRPO, "reward_model": REWARD_MODEL}
+PROBE = (
+    Setting(
+        "prompts",
+        "Prompts",
+        "Drawn from the rows that GRPO would practise on. More of them narrow the interval.",
+        "32",
+        kind="whole",
+    ),
+    Setting(
+        "samples",
+        "Answers to each",
+        "As many as the group of a GRPO run, so that dead groups are measured and not estimated.",
+        "8",
+        kind="whole",
+    ),
+    Setting(
+        "temperature",
+        "Temperature",
+        "How varied the answers to a prompt are: the one that GRPO would sample at.",
+        "0.7 to 1.0",
+    ),
+    Setting(
+        "max_completion_length",
+        "Longest answer",
+        "Answers are cut here, and the probe’s time grows with it.",
+        "256-512 for short answers, 1,024-2,048 for a rationale",
+        kind="whole",
+        unit="tokens",
+    ),
+)
+
+BY_METHOD = {"sft": SFT, "grpo": GRPO, "reward_model": REWARD_MODEL, "probe": PROBE}

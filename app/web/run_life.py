@@ -174,7 +174,7 @@ def may(view: RunView, run: Run) -> Mapping[str, bool]:
     at_work = view.state in (RunState.STARTING, RunState.RUNNING, RunState.EVALUATING)
     waits = view.state in (RunState.REQUESTED, RunState.QUEUED, RunState.WAITING)
     return {
-        "pause": own and not asked and (at_work or waits),
+        "pause": own and view.kind != "probe" and not asked and (at_work or waits),
         "resume": own and not asked and view.state == RunState.PAUSED,
         "cancel": own and not view.is_over and not run.cancel_requested,
         "retry": own and view.state in (RunState.FAILED, RunState.CANCELLED),

@@ -31,6 +31,8 @@ def setting_rows(spec: RunSpec) -> list[tuple[str, Rows]]:
     recipe = spec.recipe
     if recipe.kind == "starter":
         return []
+    if recipe.kind == "probe":
+        return [("Probing", _rows(recipe, BY_METHOD["probe"])), ("Graders", _graders(spec))]
     tuning = [("Trained", TUNINGS[recipe.tuning.kind])]
     tuning += _rows(recipe.tuning, ADAPTER) if recipe.tuning.kind != "full" else []
     found: list[tuple[str, Rows]] = [

@@ -7,7 +7,7 @@ from app.run_view import RunView
 
 MINUTE, HOUR = 60, 3600
 
-METHODS = {"sft": "SFT", "grpo": "GRPO", "reward_model": "Reward model"}
+METHODS = {"sft": "SFT", "grpo": "GRPO", "reward_model": "Reward model", "probe": "Probe"}
 
 
 def duration(seconds: float | None) -> str:
@@ -81,6 +81,8 @@ def opening(view: RunView) -> str:
         case RunState.PAUSED if view.detail:
             return sentence(view.detail)
         case RunState.EVALUATING:
+            if view.kind == "probe":
+                return "The model answers, and the grader scores what it says."
             when = "before training" if view.before is None else "after training"
             return f"Measuring the model on held-out items, {when}."
     return view.words + ("" if view.words.endswith(".") else ".")

@@ -1,7 +1,8 @@
 """An engine that replays what a healthy training looks like, with the real command line, lock and files.
 
-Words in the run's name change the story: `slow` (0.4 s a step), `paced` (0.1 s), `failing`, `warned`
-(findings), `forgets` (the guard set falls). It pauses when asked to or at its limit of steps, and goes on.
+Words in the run's name change the story (a probe's in `_probe`): `slow` (0.4 s a step), `paced` (0.1 s),
+`failing`, `warned` (findings), `forgets` (the guard set falls). It pauses when asked to or at its limit of
+steps, and goes on.
 """
 
 import math
@@ -11,12 +12,14 @@ import time
 from pathlib import Path
 from random import Random
 
+from app.graders import probing
 from app.graders.comparison import wilson
 from app.protocol import (
     Abstain,
     Agreement,
     CalibrationBin,
     CheckpointEvent,
+    DemonstrationScores,
     DraftCounts,
     EndEvent,
     Evaluation,
@@ -25,6 +28,10 @@ from app.protocol import (
     HealthEvent,
     LogEvent,
     MetricEvent,
+    ProbedPrompt,
+    ProbeEvent,
+    ProbeRecipe,
+    ProbeReport,
     ProgressEvent,
     ResumeEvent,
     RunState,
@@ -63,6 +70,9 @@ def main(path: str) -> None:
     log = run.event_log()
     log.append(StateEvent(state=RunState.STARTING))
     log.append(LogEvent(line=f"transformers loads {run.spec.model.kind}"))
+    if run.spec.recipe.kind == "probe":
+        _probe(run, log)
+        return
     total = _steps(run)
     done = _newest_checkpoint(run)
     try:
@@ -80,6 +90,65 @@ def main(path: str) -> None:
         log.append(
             EndEvent(state=RunState.FAILED, steps_done=done, total_steps=total, reason=reason, log_tail=tail)
         )
+
+
+def _probe(run: RunDir, log: EventLog) -> None:
+    """`hopeless`: no answer is right; `mastered`: nearly all are; otherwise about a fifth."""
+    recipe = run.spec.recipe
+    count = recipe.prompts * recipe.samples
+    log.append(StateEvent(state=RunState.EVALUATING, detail="answering"))
+    try:
+        for phase in ("answering", "grading"):
+            for tenth in range(1, 11):
+                log.append(ProgressEvent(phase=phase, done=count * tenth // 10, total=count))
+                time.sleep(0.4 if "slow" in run.spec.name else 0.01)
+    except Stopped:
+        log.append(EndEvent(state=RunState.CANCELLED, steps_done=0, total_steps=recipe.prompts))
+        return
+    log.append(ProbeEvent(report=probe_report(run.spec.name, recipe)))
+    log.append(EndEvent(state=RunState.SUCCEEDED, steps_done=recipe.prompts, total_steps=recipe.prompts))
+
+
+def probe_report(name: str, recipe: ProbeRecipe) -> ProbeReport:
+    chance = Random(name)
+    base = 0.0 if "hopeless" in name else 0.99 if "mastered" in name else 0.22
+    eases = [
+        min(1.0, max(0.0, chance.gauss(base, 0.12 if 0 < base < 0.9 else 0))) for _ in range(recipe.prompts)
+    ]
+    scores = [[float(chance.random() < ease) for _ in range(recipe.samples)] for ease in eases]
+    tokens = [[chance.randrange(40, 90) for _ in group] for group in scores]
+    shown = probing.against_demonstrations(scores, [1.0] * len(scores), is_paired=True)
+    return ProbeReport(
+        prompts=[
+            ProbedPrompt(
+                row=3 * n,
+                prompt=PROMPT[:120],
+                scores=group,
+                tokens=tokens[n],
+                clipped=0,
+                distinct=len(group) - 1,
+            )
+            for n, group in enumerate(scores)
+        ],
+        samples=recipe.samples,
+        temperature=recipe.temperature,
+        max_completion_length=recipe.max_completion_length,
+        passed=probing.passed(scores, 1.0),
+        mean=sum(map(sum, scores)) / (recipe.prompts * recipe.samples),
+        pass_at=probing.pass_at(scores, 1.0),
+        dead=probing.dead(scores, recipe.group_sizes, recipe.samples, 1.0),
+        clipped=0.02,
+        lengths=probing.lengths([each for group in tokens for each in group]),
+        format_valid=0.96,
+        distinct=0.9,
+        abstained=0,
+        errors=0,
+        grader_seconds=0.12,
+        seconds=14.5,
+        demonstrations=DemonstrationScores(passed=_share("1" * recipe.prompts), mean=1.0, errors=0),
+        difference=shown,
+        shown=[_answer(n, str(int(group[0]))) for n, group in enumerate(scores[: recipe.samples_shown])],
+    )
 
 
 def _begin(run: RunDir, log: EventLog, done: int) -> None:

@@ -77,6 +77,10 @@ RUNS: Examples = {
         "summary": "A warm start, then GRPO from the model it leaves",
         "value": {"plan": [WARM_START, REINFORCEMENT]},
     },
+    "a_probe": {
+        "summary": "The starter model answers 32 prompts 8 times; nothing is trained",
+        "value": {**CLAUSES_RUN, "name": "Probe: clauses", "recipe": {"kind": "probe"}},
+    },
 }
 
 SPECS: Examples = {"one_run": RUNS["one_run"]}

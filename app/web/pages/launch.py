@@ -22,6 +22,7 @@ from app.web import (
     launch_promises,
     launch_words,
     named_datasets,
+    probe_form,
 )
 from app.web.deps import AssessmentDep, SessionDep, SettingsDep, SweepDep, Typed, render
 from app.web.grader_choices import grader_choices
@@ -59,6 +60,8 @@ def launch_freely(
     form = launch_defaults.from_nothing()
     if like is not None:
         run = _run(session, like)
+        if run.kind == "probe":
+            return RedirectResponse(f"/runs/probe?like={run.id}", 303)
         form = launch_defaults.like(run.spec, _stored(session), run.priority)
     if start is not None:
         form["model"] = f"run:{_run(session, start).id}"
@@ -122,7 +125,7 @@ def _show_form(
         defaults=launch_defaults.fitting(chosen, advice),
         reasons=reasons(request, chosen),
         plan_options=launch_words.plan_options(advice),
-        model_options=launch_words.model_options(stock.models, _origins(session, form)),
+        model_options=launch_words.model_options(stock.models, origins(session, form)),
         models_unknown=not stock.known,
         dataset_options=launch_words.dataset_options(stock.datasets, uploaded),
         pair_options=launch_words.pair_options(stock.datasets, uploaded),
@@ -150,10 +153,10 @@ def _uploaded(session: Session) -> list[Dataset]:
     return list(session.scalars(select(Dataset).order_by(Dataset.created_at.desc())))
 
 
-def _origins(session: Session, form: Mapping[str, str]) -> dict[str, Run]:
-    """Runs whose model this form may start from: the newest that succeeded, and the one it names."""
+def origins(session: Session, form: Mapping[str, str]) -> dict[str, Run]:
+    """Runs whose model a form may start from: the newest that succeeded, and the one it names."""
     done = select(Run).where(Run.state == RunState.SUCCEEDED).order_by(Run.ended_at.desc()).limit(8)
-    found = [run for run in session.scalars(done) if run.kind != "starter"][:3]
+    found = [run for run in session.scalars(done) if run.kind not in ("starter", "probe")][:3]
     named = form.get("model", "").removeprefix("run:") if form.get("model", "").startswith("run:") else ""
     try:
         also = session.get(Run, UUID(named)) if named else None
@@ -201,7 +204,7 @@ def post_advised(
     tasks: BackgroundTasks,
 ) -> Response:
     order = Order(request, session, stock, form, assessment, trial, failed)
-    return _launch(order, settings, sweep, tasks) if form.get("action") == "launch" else _answer(order)
+    return _settle(order, settings, sweep, tasks)
 
 
 @router.post("/runs/new")
@@ -217,7 +220,16 @@ def post_freely(
     tasks: BackgroundTasks,
 ) -> Response:
     order = Order(request, session, stock, form, None, trial, failed)
-    return _launch(order, settings, sweep, tasks) if form.get("action") == "launch" else _answer(order)
+    return _settle(order, settings, sweep, tasks)
+
+
+def _settle(order: Order, settings: SettingsDep, sweep: SweepDep, tasks: BackgroundTasks) -> Response:
+    match order.form.get("action"):
+        case "launch":
+            return _launch(order, settings, sweep, tasks)
+        case "probe":
+            return _probe_first(order, settings, sweep, tasks)
+    return _answer(order)
 
 
 def _answer(order: Order) -> Response:
@@ -265,8 +277,8 @@ def _again(
 
 
 def _read(order: Order) -> launch_form.Reading:
-    origins = {value: run.spec for value, run in _origins(order.session, order.form).items()}
-    reading = launch_form.read(order.form, launch_form.Offers(origins, _stored(order.session)))
+    starts = {value: run.spec for value, run in origins(order.session, order.form).items()}
+    reading = launch_form.read(order.form, launch_form.Offers(starts, _stored(order.session)))
     reading.problems += _reason_problems(order)
     reading.problems += _misfits(order, reading.specs)
     return reading
@@ -356,6 +368,20 @@ def _launch(order: Order, settings: SettingsDep, sweep: SweepDep, tasks: Backgro
         return _again(order, order.form, problems or [Problem(where="", what=error.sentence)])
     for run in launched:
         run.priority = reading.priority
+    tasks.add_task(sweep.wake)
+    return RedirectResponse(f"/runs/{launched[0].id}", 303)
+
+
+def _probe_first(order: Order, settings: SettingsDep, sweep: SweepDep, tasks: BackgroundTasks) -> Response:
+    """Of what the form is about to train: the same model, data and grader, sampled as its rollouts are."""
+    reading = _read(order)
+    wrong = [each for each in reading.problems if each.where != "override_reason"]
+    graded = next((spec for spec in reversed(reading.specs) if spec.grader), None)
+    if wrong or graded is None:
+        lacking = Problem(where="grader", what="A probe needs a grader: choose how an answer is graded.")
+        return _again(order, order.form, wrong or [lacking])
+    asked = probe_form.before(graded, order.form.get("name", ""))
+    launched, _ = runs.launch(order.session, [asked], settings, assessment=order.assessment)
     tasks.add_task(sweep.wake)
     return RedirectResponse(f"/runs/{launched[0].id}", 303)
 

@@ -38,6 +38,7 @@ USUAL = {"prompt": "", "system": "", "item": "", "temperature": "1.0", "max_toke
 
 UNASKABLE = {
     "reward_model": "A reward model scores answers and writes none, so there is nothing to ask it.",
+    "probe": "A probe trains no model; its page shows what the starting model answered.",
     "starter": "The starter model was made from nothing. Play with a run that starts from it.",
 }
 

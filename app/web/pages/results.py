@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse
 
 from app.advisor import rungs
 from app.advisor.record import cut, with_gates_named
 from app.advisor.vocabulary import Evidence
-from app.models import Milestone
+from app.models import Assessment, Milestone, Run
 from app.web.advice_shown import (
     first_of_all,
     grouped,
@@ -69,6 +70,7 @@ def result(
         milestone=milestone,
         milestones=assessment.decisions,
         current=current,
+        probed=probed(session, assessment),
         changed=changed_since(assessment, milestone, rulebook) if current and rulebook else [],
         sources=_sources(parts, session, milestone),
         scale=scale(r),
@@ -88,6 +90,12 @@ def result(
         measured=_measured(parts, session, milestone),
         warnings=[gate for gate in r.gates if gate.state == "holds" and gate.effect == "warn"],
     )
+
+
+def probed(session: Session, assessment: Assessment) -> Run | None:
+    """The latest probe of this assessment."""
+    launched = select(Run).where(Run.assessment_id == assessment.id).order_by(Run.created_at.desc())
+    return next((run for run in session.scalars(launched) if run.kind == "probe"), None)
 
 
 def _sources(parts: Parts, session: Session, milestone: Milestone) -> Mapping[str, Evidence]:

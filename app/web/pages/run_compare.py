@@ -78,7 +78,7 @@ def _picker(request: Request, session: Session, chosen: Sequence[UUID]) -> Respo
         request,
         "run_compare_pick.html",
         InvalidInput.status if problem else 200,
-        found=[run for run in newest if run.kind != "starter"],
+        found=[run for run in newest if run.kind not in ("starter", "probe")],
         chosen=set(chosen),
         problem=problem,
         fewest=FEWEST,

@@ -18,7 +18,17 @@ from app.errors import NotFound, WorkerAway
 from app.models import Assessment, Report, Run
 from app.protocol import Artifact, MetricEvent, RunState, SampleEvent
 from app.run_view import RunView, evaluations
-from app.web import charts, evaluation_words, named_datasets, run_charts, run_life, run_words
+from app.web import (
+    charts,
+    evaluation_words,
+    named_datasets,
+    probe_proposals,
+    probe_shown,
+    probe_words,
+    run_charts,
+    run_life,
+    run_words,
+)
 from app.web.deps import RulebookDep, RunDep, SessionDep, SweepDep, WorkerDep, render
 from app.web.run_settings import PRIORITIES
 from app.web.run_setup import setting_rows
@@ -166,7 +176,9 @@ def show_run(
         request,
         "run.html",
         view=view,
-        opening=run_words.opening(view),
+        opening=probe_words.opening(view.probe) if view.probe else run_words.opening(view),
+        probe=probe_shown.shown(view, rulebook),
+        suggested=suggested(session, run),
         elapsed_now=elapsed_now(view),
         may=run_life.may(view, run),
         limits=run_life.used(view, runs.limits_in_force(run)),
@@ -236,6 +248,11 @@ def elapsed_now(view: RunView) -> float | None:
     return max(0.0, (now() - view.started_at).total_seconds())
 
 
+def suggested(session: Session, run: Run) -> int:
+    """Answers and measurements that wait to be accepted, found by this probe."""
+    return len(probe_proposals.waiting_of(session, run)) if run.kind == "probe" else 0
+
+
 @dataclass(frozen=True)
 class StageLink:
     id: UUID
@@ -247,6 +264,8 @@ class StageLink:
 
 def plan_of(session: Session, run: Run) -> list[StageLink]:
     """The runs before and after this one that a model passes through; empty for a run on its own."""
+    if run.kind == "probe":
+        return []
     chain = [run]
     while (first := chain[0].starts_from) and (before := session.get(Run, first)) and len(chain) < 10:
         chain.insert(0, before)
@@ -258,9 +277,9 @@ def plan_of(session: Session, run: Run) -> list[StageLink]:
 
 
 def successor(session: Session, run: Run) -> Run | None:
-    return session.scalars(
-        select(Run).where(Run.starts_from == run.id).order_by(Run.created_at.desc()).limit(1)
-    ).first()
+    """The latest run that goes on training its model; a probe only asks it."""
+    after = session.scalars(select(Run).where(Run.starts_from == run.id).order_by(Run.created_at.desc()))
+    return next((each for each in after if each.kind != "probe"), None)
 
 
 def road(session: Session, run: Run, view: RunView) -> list[tuple[str, object, Markup]]:

@@ -1,0 +1,135 @@
+"""A probe's figures as facts: what gates make of them, what an assessment can take over, all in a table."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from app.advisor.advice import GateOutcome
+from app.advisor.rulebook import Rulebook
+from app.protocol import ProbeReport
+from app.web.evaluation_words import counted, reach
+from app.web.probe_words import between, bin_of, points, usual_group
+from app.web.run_words import percent
+
+# Gates as measured facts
+
+
+@dataclass(frozen=True)
+class GateFact:
+    id: str
+    title: str
+    figure: str
+    threshold: str
+    state: str
+    """In words: it blocks, warns, is clear, or could not be told."""
+    sentence: str
+    stops: bool
+
+
+def measurements(report: ProbeReport) -> dict[str, float]:
+    """By the names that the rulebook's gates use."""
+    found = {
+        "dead_groups": usual_group(report).share,
+        "clipped_share": report.clipped,
+        "answer_length_share": report.lengths.p95 / report.max_completion_length,
+    }
+    if report.difference is not None:
+        found["demonstrations_minus_base"] = report.difference.value
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def gate_facts(report: ProbeReport, rulebook: Rulebook) -> list[GateFact]:
+    """Those that a probe settles, each judged by what was measured alone.
+
+    G2 and G3 go by the pass rate, and count only until groups are measured; then G4 takes their place.
+    """
+    told = _outcomes(rulebook, {"answers": {"D5": bin_of(report.passed.value)}})
+    measured = _outcomes(rulebook, {"measurements": measurements(report)})
+    right = f"{percent(report.passed.value)} right, {reach(report.passed.interval)}"
+    usual = usual_group(report)
+    figures = {
+        "G2": (told, right),
+        "G3": (told, right),
+        "G4": (measured, f"{percent(usual.share)} of groups of {usual.group}"),
+        "SG2": (measured, points(report.difference.value) if report.difference else "not measured"),
+        "G14": (measured, f"{percent(report.clipped)} cut at {report.max_completion_length:,} tokens"),
+    }
+    return list(_facts(rulebook, figures))
+
+
+def _facts(
+    rulebook: Rulebook, figures: Mapping[str, tuple[Mapping[str, GateOutcome], str]]
+) -> Iterator[GateFact]:
+    thresholds = {gate.id: gate.threshold for gate in rulebook.gates}
+    for gate, (outcomes, figure) in figures.items():
+        if (outcome := outcomes.get(gate)) is None:
+            continue
+        stops = outcome.state == "holds"
+        word = EFFECTS.get(outcome.effect, "Holds") if stops else "Clear"
+        word = "Not known" if outcome.state == "unknown" else word
+        yield GateFact(gate, outcome.title, figure, thresholds[gate], word, outcome.sentence, stops)
+
+
+EFFECTS = {"block": "Blocks", "defer": "Something first", "warn": "Warns"}
+
+
+def _outcomes(rulebook: Rulebook, wire: Mapping[str, object]) -> dict[str, GateOutcome]:
+    facts = rulebook.facts(rulebook.read(wire))
+    return {ruled.outcome.id: ruled.outcome for ruled in rulebook.gating.rule(facts)}
+
+
+# All figures
+
+
+@dataclass(frozen=True)
+class Figure:
+    title: str
+    value: str
+    note: str = ""
+
+
+def figures(report: ProbeReport) -> list[Figure]:
+    passed, lengths = report.passed, report.lengths
+    count = f"{len(report.prompts)} prompts, {report.samples} answers each"
+    return [
+        Figure("Right", percent(passed.value), f"{counted(passed)}, {reach(passed.interval)}; {count}"),
+        Figure("Mean score", percent(report.mean)),
+        *_chances(report),
+        Figure(
+            "Cut at the length limit", percent(report.clipped), f"at {report.max_completion_length:,} tokens"
+        ),
+        Figure(
+            "Length",
+            f"{lengths.median:g} tokens",
+            f"median; nineteen in twenty up to {lengths.p95:g}, the longest {lengths.longest:,}",
+        ),
+        Figure(
+            "In the form the grader reads",
+            "any text will do" if report.format_valid is None else percent(report.format_valid),
+        ),
+        Figure("Different answers to a prompt", percent(report.distinct), "mean share of all its answers"),
+        Figure("Not gradable", f"{report.abstained:,}", "the grader abstained; neither right nor wrong"),
+        Figure("Grader failures", f"{report.errors:,}", report.first_error or "never counted as wrong"),
+        Figure("Grading took", f"{report.grader_seconds:.1f} s", _each(report)),
+        *_of_demonstrations(report),
+    ]
+
+
+def _chances(report: ProbeReport) -> Iterator[Figure]:
+    for k, chance in report.pass_at.items():
+        if k > 1:
+            yield Figure(f"At least one of {k} right", percent(chance), f"pass@{k}, unbiased")
+
+
+def _each(report: ProbeReport) -> str:
+    answers = sum(len(prompt.scores) for prompt in report.prompts)
+    return f"{1000 * report.grader_seconds / answers:.1f} ms an answer"
+
+
+def _of_demonstrations(report: ProbeReport) -> Iterator[Figure]:
+    if (shown := report.demonstrations) is not None:
+        note = f"{counted(shown.passed)}, {reach(shown.passed.interval)}"
+        yield Figure("Examples right", percent(shown.passed.value), note)
+    if (difference := report.difference) is not None:
+        rows = "the same rows" if difference.is_paired else "other rows than those probed"
+        note = f"{between(difference)}; {rows}"
+        yield Figure("Examples less the model", points(difference.value), note)

@@ -1,0 +1,109 @@
+"""What a probe suggests for its assessment: base success and what gates look at, each with its figure."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.database import Database
+from app.models import Assessment, Proposal, Report, Run
+from app.protocol import ProbeEvent, ProbeReport, RunState
+from app.web.evaluation_words import counted, reach
+from app.web.probe_facts import measurements
+from app.web.probe_words import between, bin_of, borders_inside, points, usual_group
+from app.web.proposing import Suggestion, propose
+from app.web.run_words import listed, percent
+
+
+def suggestions(report: ProbeReport, name: str) -> Iterator[Suggestion]:
+    """`name` is the probe's; what is measured is proposed by the names of the rulebook."""
+    answer = {"choice": bin_of(report.passed.value), "basis": "probed"}
+    yield Suggestion("D5", answer, f"The probe “{name}” found {_success(report)}")
+    because = _reasons(report)
+    for measured, value in measurements(report).items():
+        yield Suggestion(measured, value, f"The probe “{name}” found {because[measured]}")
+
+
+def _success(report: ProbeReport) -> str:
+    passed = report.passed
+    said = (
+        f"{percent(passed.value)} right: {counted(passed)} answers to {len(report.prompts)} prompts, "
+        f"95 % interval {reach(passed.interval)}."
+    )
+    borders = borders_inside(passed.interval.low, passed.interval.high)
+    if not borders:
+        return said
+    reached = listed([percent(border, 0) for border in borders])
+    return f"{said} That reaches over {reached}, so the answer next to this one is possible too."
+
+
+def _reasons(report: ProbeReport) -> dict[str, str]:
+    usual, limit = usual_group(report), f"{report.max_completion_length:,} tokens"
+    found = {
+        "dead_groups": f"{percent(usual.share)} of groups of {usual.group} in which all answers score the "
+        f"same ({percent(usual.all_wrong)} all wrong, {percent(usual.all_right)} all right).",
+        "clipped_share": f"{percent(report.clipped)} of the answers cut at {limit}.",
+        "answer_length_share": f"19 of 20 answers no longer than {report.lengths.p95:g} of {limit}.",
+    }
+    if (difference := report.difference) is not None:
+        chance = " That may be chance." if difference.low < 0 < difference.high else ""
+        found["demonstrations_minus_base"] = (
+            f"the examples {points(difference.value)} against the model under the same grader, "
+            f"{between(difference)}.{chance}"
+        )
+    return found
+
+
+# Once it is through
+
+
+class Heed:
+    """Proposes what probes found, each once. Called by the sweep, whenever it has copied something."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._done: set[UUID] = set()
+
+    def __call__(self) -> None:
+        with self._database.reading() as session:
+            found = [run_id for run_id in _through(session) if run_id not in self._done]
+        for run_id in found:
+            with self._database.writing() as session, session.begin():
+                _propose(session, run_id)
+            self._done.add(run_id)
+
+
+def _through(session: Session) -> list[UUID]:
+    """Probes of an assessment that succeeded and have proposed nothing yet."""
+    reports = select(Report.run_id).where(Report.kind == "probe")
+    runs = session.scalars(
+        select(Run.id).where(
+            Run.id.in_(reports), Run.assessment_id.is_not(None), Run.state == RunState.SUCCEEDED
+        )
+    ).all()
+    if not runs:
+        return []
+    made = session.scalars(select(Proposal.source).where(Proposal.source.in_(map(source_of, runs))))
+    known = set(made)
+    return [run_id for run_id in runs if source_of(run_id) not in known]
+
+
+def source_of(run_id: UUID) -> str:
+    return f"run:{run_id}"
+
+
+def _propose(session: Session, run_id: UUID) -> None:
+    run = session.get(Run, run_id)
+    assessment = session.get(Assessment, run.assessment_id, with_for_update=True) if run else None
+    of_run = select(Report).where(Report.run_id == run_id, Report.kind == "probe")
+    report = session.scalars(of_run.order_by(Report.seq.desc()).limit(1)).first()
+    if run is None or assessment is None or report is None or not isinstance(report.what, ProbeEvent):
+        return
+    propose(session, assessment, source_of(run_id), suggestions(report.what.report, run.spec.name))
+
+
+def waiting_of(session: Session, run: Run) -> list[Proposal]:
+    """What this probe found and nobody has settled."""
+    mine = select(Proposal).where(Proposal.source == source_of(run.id), Proposal.settled_at.is_(None))
+    return list(session.scalars(mine))

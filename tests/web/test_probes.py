@@ -1,0 +1,412 @@
+"""Probes: launched by one click or from a form, told in words, and what they suggest for an assessment."""
+
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from app.main import read_rulebook
+from app.models import Run
+from app.protocol import ProbeRecipe
+from app.web import launch_defaults, probe_facts, probe_form, probe_words
+from app.web.probe_proposals import suggestions
+from tests.browser.recorded_engine import probe_report
+from tests.weather import Weather
+from tests.web.conftest import owner, parts_of, program
+from tests.web.launching import named
+from tests.worker_process import TOKEN, WorkerProcess, eventually
+
+EXAMPLE = next(each for each in read_rulebook().examples if each.id == "legal_reasoning")
+PROBE = {"kind": "probe", "prompts": 8, "samples": 4}
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    process = WorkerProcess(
+        tmp_path_factory.mktemp("worker"), engine_module="tests.browser.recorded_engine", prepare_starter=True
+    )
+    yield process
+    process.kill()
+    process.kill_every_engine()
+
+
+@pytest.fixture
+def app(make_app: Callable[..., FastAPI], worker: WorkerProcess) -> FastAPI:
+    return make_app(Weather(worker), worker_token=TOKEN, sync_seconds=0.1)
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    """With its sweep running, as when served."""
+    with program(app) as client:
+        yield client
+
+
+def begin(client: TestClient, name: str = "Appeals", **answers: object) -> str:
+    body = {"name": name, "description": EXAMPLE.description, "answers": dict(EXAMPLE.answers) | answers}
+    made = client.post("/api/v1/assessments", json=body)
+    assert made.status_code == 201, made.text
+    return f"/assessments/{made.json()['id']}"
+
+
+def until_over(client: TestClient, run_id: str) -> dict:
+    def over() -> dict | None:
+        run = client.get(f"/api/v1/runs/{run_id}").json()
+        return run if run["is_over"] else None
+
+    return eventually(over, "the end of the probe")
+
+
+def suggested(client: TestClient, path: str) -> dict[str, dict]:
+    told = client.get(f"/api/v1{path}/proposals?waiting=true").json()
+    return {each["question"]: each for each in told}
+
+
+def clicked(app: FastAPI, client: TestClient, path: str) -> dict:
+    """The button of the result page, and the probe's end."""
+    answer = owner(app).post(f"{path}/probe")
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/runs/")
+    return until_over(client, answer.headers["location"].rsplit("/", 1)[1])
+
+
+# Launching
+
+
+def test_one_click_probes_the_worked_example(app, client):
+    path = begin(client)
+    run = clicked(app, client, path)
+    assert (run["state"], run["kind"], run["step"], run["total_steps"]) == ("succeeded", "probe", 32, 32)
+    assert run["spec"]["model"] == {"kind": "starter"}
+    assert run["spec"]["dataset"] == {"kind": "generated", "name": "rulings"}
+    assert run["probe"]["passed"]["n"] == 256
+    assert run["milestone_id"] is None, "it follows no advice"
+
+
+def test_the_button_stands_on_the_result_and_leads_back_to_what_was_found(app, client):
+    path = begin(client)
+    browser = owner(app)
+    browser.post(f"{path}/result")
+    assert "Probe the model" in browser.get(f"{path}/result").text
+    run = clicked(app, client, path)
+    shown = browser.get(f"{path}/result").text
+    assert "Probe again" in shown
+    assert f"/runs/{run['id']}" in shown
+
+
+def test_pressed_twice_it_is_one_probe(app, client):
+    path = begin(client, name="slow")
+    browser = owner(app)
+    first, second = (browser.post(f"{path}/probe").headers["location"] for _ in range(2))
+    assert first == second
+    client.post(f"/api/v1{first}/cancel")
+    until_over(client, first.rsplit("/", 1)[1])
+
+
+def test_what_is_not_known_is_asked_for_in_a_form_with_defaults(app, client):
+    made = client.post("/api/v1/assessments", json={"name": "Unlike", "description": "Something else"})
+    path = f"/assessments/{made.json()['id']}"
+    browser = owner(app)
+    assert browser.post(f"{path}/probe").headers["location"] == f"{path}/probe"
+    form = browser.get(f"{path}/probe").text
+    assert 'name="probe.prompts"' in form
+    assert 'value="32"' in form
+    wrong = browser.post(f"{path}/probe", data={"model": "starter", "dataset": "generated:clauses"})
+    assert wrong.status_code == 422
+    assert "Choose how an answer is graded." in wrong.text
+    typed = {
+        "name": "Mine",
+        "model": "starter",
+        "dataset": "generated:clauses",
+        "grader": "task",
+        "probe.prompts": "6",
+        "probe.samples": "2",
+        "probe.temperature": "0.9",
+        "probe.max_completion_length": "48",
+    }
+    sent = browser.post(f"{path}/probe", data=typed)
+    run = until_over(client, sent.headers["location"].rsplit("/", 1)[1])
+    assert run["spec"]["recipe"]["temperature"] == 0.9
+    assert len(run["probe"]["prompts"]) == 6
+    again = browser.get(f"{path}/probe").text
+    assert 'value="0.9"' in again, "the next one starts from what was chosen before"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"probe.samples": "1"}, "Answers to each must be at least 2."),
+        ({"probe.prompts": "2000", "probe.samples": "256"}, "draws at most 20,000 answers"),
+        ({"probe.temperature": "warm"}, "Temperature must be a number"),
+        ({"dataset": ""}, "Choose what to learn from."),
+        ({"grader": "grader:gone"}, "Choose how an answer is graded."),
+    ],
+)
+def test_a_form_that_cannot_work_is_shown_again_with_what_is_wrong(app, client, typed, said):
+    usual = probe_form.defaults("a test", None)
+    answer = owner(app).post("/runs/probe", data=usual | typed)
+    assert answer.status_code == 422
+    assert said in answer.text
+
+
+def test_a_probe_can_be_launched_like_another(app, client):
+    first = client.post("/api/v1/runs", json=named("Alone", recipe=PROBE)).json()["runs"][0]["id"]
+    until_over(client, first)
+    browser = owner(app)
+    assert browser.get(f"/runs/new?like={first}").headers["location"] == f"/runs/probe?like={first}"
+    form = browser.get(f"/runs/probe?like={first}").text
+    assert "exact, as in the last launch" in form
+    assert 'value="8"' in form
+
+
+def test_the_launch_form_probes_what_it_is_about_to_train(app, client):
+    browser = owner(app)
+    path = begin(client)
+    browser.post(f"{path}/result")
+    form = launch_defaults.from_nothing() | {"action": "probe", "name": "Before clauses"}
+    sent = browser.post("/runs/new", data=form)
+    assert sent.status_code == 303
+    run = until_over(client, sent.headers["location"].rsplit("/", 1)[1])
+    assert run["kind"] == "probe"
+    assert run["spec"]["dataset"]["name"] == "clauses"
+    assert run["spec"]["name"] == "Probe: Before clauses"
+
+
+def test_the_api_takes_what_is_left_out_from_what_was_chosen_before(client):
+    path = begin(client)
+    made = client.post(f"/api/v1{path}/probe", json={"recipe": PROBE})
+    assert made.status_code == 201
+    assert len(until_over(client, made.json()["id"])["probe"]["prompts"]) == 8
+    bare = client.post("/api/v1/assessments", json={"name": "Bare"}).json()["id"]
+    refused = client.post(f"/api/v1/assessments/{bare}/probe")
+    assert refused.status_code == 422
+    assert [each["where"] for each in refused.json()["problems"]] == ["model", "dataset", "grader"]
+
+
+# What a probe cannot be
+
+
+def test_nothing_starts_from_a_probe_or_stands_in_a_plan_with_one(client):
+    probe = client.post("/api/v1/runs", json=named("Alone", recipe=PROBE)).json()["runs"][0]["id"]
+    until_over(client, probe)
+    later = client.post("/api/v1/runs", json=named("after", starts_from=probe))
+    assert later.status_code == 422
+    assert "which trains no model" in later.json()["problems"][0]["what"]
+    plan = client.post("/api/v1/runs", json={"plan": [named("one", recipe=PROBE), named("two")]})
+    assert "launch it by itself" in plan.json()["problems"][0]["what"]
+
+
+def test_a_probe_is_not_paused_but_cancelled_and_then_tried_again(client):
+    probe = client.post("/api/v1/runs", json=named("slow", recipe=PROBE)).json()["runs"][0]["id"]
+    eventually(lambda: client.get(f"/api/v1/runs/{probe}").json()["state"] == "evaluating", "its work")
+    paused = client.post(f"/api/v1/runs/{probe}/pause")
+    assert paused.status_code == 409
+    assert "cannot be paused; cancel it" in paused.json()["detail"]
+    running = client.get(f"/api/v1/runs/{probe}").json()
+    assert running["words"] == "Probing: the model answers, the grader scores"
+    client.post(f"/api/v1/runs/{probe}/cancel")
+    assert until_over(client, probe)["state"] == "cancelled"
+    again = client.post(f"/api/v1/runs/{probe}/retry").json()["id"]
+    client.post(f"/api/v1/runs/{again}/cancel")
+    until_over(client, again)
+
+
+def test_the_time_left_is_told_by_the_pace_of_the_answers(client):
+    probe = client.post("/api/v1/runs", json=named("slow", recipe=PROBE)).json()["runs"][0]["id"]
+
+    def estimated() -> dict | None:
+        run = client.get(f"/api/v1/runs/{probe}").json()
+        return run if run["eta_seconds"] else None
+
+    run = eventually(estimated, "an estimate")
+    assert run["phase"]["name"] == "answering"
+    assert run["phase"]["total"] == 32
+    client.post(f"/api/v1/runs/{probe}/cancel")
+    until_over(client, probe)
+
+
+# What it says
+
+
+def test_its_page_says_first_what_it_means(app, client):
+    probe = client.post("/api/v1/runs", json=named("Alone", recipe=PROBE)).json()["runs"][0]["id"]
+    until_over(client, probe)
+    page = owner(app).get(f"/runs/{probe}").text
+    for question in (
+        "Has GRPO anything to learn from?",
+        "Must SFT come first?",
+        "Are the examples better than the model?",
+        "Which group size?",
+        "Which temperature?",
+    ):
+        assert question in page
+    assert "Download the model" not in page
+    listed = owner(app).get("/runs?method=probe").text
+    assert f"/runs/{probe}" in listed
+    assert "8 of 8 prompts" in listed
+
+
+def report(name: str, **recipe: int):
+    return probe_report(name, ProbeRecipe(**recipe))
+
+
+@pytest.mark.parametrize(
+    ("name", "learns", "first", "opening"),
+    [
+        ("a usual one", "Yes", "No", "GRPO has something to learn from"),
+        ("hopeless", "No", "Yes", "GRPO would find nothing to learn from"),
+        ("mastered", "No", "No", "the model does this already"),
+    ],
+)
+def test_verdicts_follow_from_the_figures(name, learns, first, opening):
+    found = report(name)
+    said = {each.question: each.word for each in probe_words.verdicts(found)}
+    assert said["Has GRPO anything to learn from?"] == learns
+    assert said["Must SFT come first?"] == first
+    assert opening in probe_words.opening(found)
+
+
+def test_the_smallest_group_with_at_most_half_dead_is_chosen():
+    found = report("a usual one")
+    dead = {each.group: each.share for each in found.dead}
+    chosen = probe_words.group_size(found)
+    assert chosen is not None
+    assert dead[chosen] <= 0.5
+    assert all(share > 0.5 for group, share in dead.items() if group < chosen)
+    assert probe_words.group_size(report("hopeless")) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, "1"),
+        ({"distinct": 0.2}, "1.2 instead of 1"),
+        ({"clipped": 0.3}, "0.8 instead of 1"),
+        ({"format_valid": 0.3}, "0.8 instead of 1"),
+        ({"clipped": 0.3, "temperature": 0.7}, "0.7"),
+        ({"clipped": 0.3, "temperature": 0.5}, "0.5"),
+        ({"distinct": 0.2, "temperature": 1.2}, "1.2"),
+    ],
+)
+def test_the_temperature_rises_where_answers_are_alike_and_falls_where_they_are_cut(changes, wanted):
+    found = report("a usual one").model_copy(update=changes)
+    said = {each.question: each.word for each in probe_words.verdicts(found)}
+    assert said["Which temperature?"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("share", "choice"),
+    [
+        (0.0, "under_2"),
+        (0.0199, "under_2"),
+        (0.02, "2_to_10"),
+        (0.1, "10_to_30"),
+        (0.3, "30_to_70"),
+        (0.7, "70_to_90"),
+        (0.9, "90_to_95"),
+        (0.95, "90_to_95"),
+        (0.951, "over_95"),
+        (1.0, "over_95"),
+    ],
+)
+def test_a_pass_rate_is_one_choice_of_the_questionnaire(share, choice):
+    assert probe_words.bin_of(share) == choice
+    assert choice in {each.id for each in read_rulebook().questions["D5"].choices}
+
+
+def test_gates_are_stated_as_measured_facts():
+    facts = {each.id: each for each in probe_facts.gate_facts(report("hopeless"), read_rulebook())}
+    assert facts.keys() == {"G2", "G3", "G4", "SG2", "G14"}
+    assert (facts["G2"].state, facts["G4"].state, facts["G3"].state) == ("Blocks", "Blocks", "Clear")
+    assert "0 %" in facts["G2"].figure.replace("\u00a0", " ")
+    usual = {each.id: each for each in probe_facts.gate_facts(report("a usual one"), read_rulebook())}
+    assert {each.state for each in usual.values()} == {"Clear"}
+
+
+def test_every_measurement_is_one_that_the_rulebook_takes():
+    found = probe_facts.measurements(report("a usual one"))
+    read_rulebook().read({"measurements": found})
+    assert found.keys() == {
+        "dead_groups",
+        "clipped_share",
+        "answer_length_share",
+        "demonstrations_minus_base",
+    }
+
+
+def test_a_suggestion_says_figure_interval_and_number_and_whether_a_border_is_near():
+    sure = next(suggestions(report("hopeless"), "Trial"))
+    assert sure.answer == {"choice": "under_2", "basis": "probed"}
+    assert "0 of 256 answers to 32 prompts" in sure.because
+    assert "reaches over" not in sure.because
+    near = next(suggestions(report("a usual one", prompts=4, samples=4), "Trial"))
+    assert "reaches over" in near.because
+
+
+# What it changes
+
+
+def test_what_it_found_is_suggested_once_and_counts_only_when_accepted(app, client):
+    path = begin(client)
+    run = clicked(app, client, path)
+    found = eventually(lambda: suggested(client, path), "its suggestions")
+    assert {each["source"] for each in found.values()} == {f"run:{run['id']}"}
+    assert found["dead_groups"]["answer"] == pytest.approx(dead_at_8(run), abs=1e-4)
+    parts_of(app).sweep.once()
+    assert suggested(client, path) == found
+    assert client.get(f"/api/v1{path}").json()["measurements"] == {}
+    page = owner(app).get(f"/runs/{run['id']}").text
+    assert "Look at what it suggests" in page
+
+
+def dead_at_8(run: dict) -> float:
+    return next(each["share"] for each in run["probe"]["dead"] if each["group"] == 8)
+
+
+def test_a_probe_of_no_assessment_suggests_nothing(app, client):
+    probe = client.post("/api/v1/runs", json=named("Alone", recipe=PROBE)).json()["runs"][0]["id"]
+    until_over(client, probe)
+    parts_of(app).sweep.once()
+    with parts_of(app).database.reading() as session:
+        run = session.get(Run, UUID(probe))
+        assert run is not None
+        assert run.assessment_id is None
+
+
+def test_a_told_answer_that_is_wrong_is_corrected_and_the_record_says_why(app, client):
+    """The user says that the model never succeeds; the probe finds it in the good band."""
+    path = begin(client, D5="under_2")
+    told = client.post(f"/api/v1{path}/recommendation").json()["recommendation"]
+    assert (told["method"], told["decided_by"]) == ("sft", "gate")
+    assert [gate["id"] for gate in told["gates"] if gate["state"] == "holds"] == ["G2"]
+    clicked(app, client, path)
+    found = eventually(lambda: suggested(client, path), "its suggestions")
+    assert found["D5"]["answer"] == {"choice": "10_to_30", "basis": "probed"}
+    for each in found.values():
+        accepted = client.post(f"/api/v1{path}/proposals/{each['id']}/accept?replace=true")
+        assert accepted.status_code == 200, accepted.text
+    measured = client.post(f"/api/v1{path}/recommendation").json()["recommendation"]
+    assert (measured["method"], measured["decided_by"]) == ("grpo", "lean")
+    (contribution,) = (each for each in measured["contributions"] if each["question"] == "D5")
+    assert contribution["basis"] == "probed"
+    record = client.get(f"/api/v1{path}/record.md").text
+    assert "The probe “Probe: Appeals” found" in record
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "plan", "gates"),
+    [
+        ("hopeless", "sft", "sft", {"G4"}),
+        ("mastered", "sft", "not_yet", {"G4", "N2"}),
+    ],
+)
+def test_gates_apply_to_what_was_measured(app, client, name, method, plan, gates):
+    path = begin(client, name=name, D5=None)
+    clicked(app, client, path)
+    for each in eventually(lambda: suggested(client, path), "its suggestions").values():
+        client.post(f"/api/v1{path}/proposals/{each['id']}/accept?replace=true")
+    advice = client.post(f"/api/v1{path}/recommendation").json()["recommendation"]
+    assert (advice["method"], advice["plan"]["id"]) == (method, plan)
+    assert {gate["id"] for gate in advice["gates"] if gate["state"] == "holds"} >= gates
