@@ -58,10 +58,10 @@ def advise(
 def template() -> None:
     """Print an answers.json to fill in: every question, unanswered, with its choices."""
     rulebook = read_rulebook()
-    answers = {question.id: None for question in rulebook.questions.values()}
+    answers = {question.id: None for question in rulebook.asked}
     choices = {
         question.id: [question.title, *(choice.id for choice in question.choices), "not_applicable"]
-        for question in rulebook.questions.values()
+        for question in rulebook.asked
     }
     sys.stdout.write(json.dumps({"answers": answers, "weights": None, "_choices": choices}, indent=2) + "\n")
 

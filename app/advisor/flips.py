@@ -66,7 +66,7 @@ class Search:
     def __init__(self, rulebook: Rulebook, present: Present, engine: Engine) -> None:
         self.rulebook, self.present, self.engine = rulebook, present, engine
         self.readers, self.gates = rulebook.scoring.lookups, rulebook.gating.lookups
-        self.settled = rulebook.scoring.interactions
+        self.settled = [(rule.id, lookup) for rule, lookup in rulebook.scoring.interactions]
         self.looking = [
             _by_key([self._keys(lookup.keys) for lookup in each]) for each in (self.readers, self.gates)
         ]
@@ -218,8 +218,13 @@ class Flips(NamedTuple):
 def flips_of(rulebook: Rulebook, present: Present, engine: Engine) -> Flips:
     """Every single change after which the engine advises the other method, and the nearest pairs."""
     search = Search(rulebook, present, engine)
-    able = [question for question in rulebook.questions.values() if question.changeable]
-    others = [question for question in rulebook.questions.values() if not question.changeable]
+    there = [
+        each
+        for each in rulebook.questions.values()
+        if not each.measured_only or present.facts[each.id] != NOT_APPLICABLE
+    ]
+    able = [question for question in there if question.changeable]
+    others = [question for question in there if not question.changeable]
     changes = search.changes(able)
     singles, fixed = search.turning(changes), search.turning(search.changes(others))
     alone = {id(found.changes[0]) for found in singles}

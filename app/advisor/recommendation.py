@@ -28,7 +28,7 @@ from app.advisor.robustness import (
     with_shares,
 )
 from app.advisor.rulebook import Rulebook
-from app.advisor.scoring import Read, Score, Speech, leaning, normalised, part_of_lean
+from app.advisor.scoring import Read, Score, Scoring, Speech, leaning, normalised, part_of_lean
 
 NOTHING_MORE: frozenset[str] = frozenset()
 EVERYTHING = frozenset(("flips", "robustness", "estimate"))
@@ -157,7 +157,7 @@ def _values(case: Case, include: frozenset[str]) -> dict[str, Any]:
         "interval": interval(score.low, score.high, bool(unknowns)),
         "acceptability": {"near": rounded(near), "all": rounded(acceptability_all(_weighing(score)))},
         "cost": case.cost,
-        "coverage": _coverage(score.reads),
+        "coverage": _coverage(rulebook.scoring, score.reads),
         "contradictions": rulebook.contradicted(case.facts),
         **_more(case, include),
     }
@@ -286,6 +286,9 @@ def _contributions(case: Case) -> list[bytes]:
         if answer.quantity is not None or answer.basis != "told":
             place = scoring.places[question]
             parts[place] = _special(score.reads[place], score.shares[place], answer)
+    for place in reversed(scoring.measured):
+        if not score.reads[place].applies:
+            del parts[place]
     return parts
 
 
@@ -301,8 +304,10 @@ def _special(read: Read, share: float, answer: Answer) -> bytes:
     return to_json(fields)
 
 
-def _coverage(reads: Sequence[Read]) -> dict[str, int]:
-    states = [read.state for read in reads]
+def _coverage(scoring: Scoring, reads: Sequence[Read]) -> dict[str, int]:
+    """What only a measurement answers counts once it is there."""
+    absent = [place for place in scoring.measured if not reads[place].applies]
+    states = [read.state for place, read in enumerate(reads) if place not in absent]
     return {
         "answered": states.count("answered"),
         "unknown": states.count("unknown"),

@@ -53,7 +53,7 @@ class Rulebook:
     decision: DecisionFile
     factors: tuple[Factor, ...]
     questions: Mapping[str, Question]
-    """All questions by id, in the order they are asked."""
+    """All questions by id, in the order they are asked; those that only a measurement answers among them."""
     gates: tuple[Gate, ...]
     measurements: Mapping[str, Measurement]
     evidence: Mapping[str, Evidence]
@@ -82,6 +82,11 @@ class Rulebook:
     @property
     def checksum(self) -> str:
         return self.stamp.checksum
+
+    @property
+    def asked(self) -> tuple[Question, ...]:
+        """What people are asked, in order."""
+        return tuple(question for factor in self.factors for question in factor.asked)
 
     @property
     def presets(self) -> tuple[Preset, ...]:
@@ -248,7 +253,7 @@ def _parse(texts: Mapping[str, str], left_out: frozenset[str] = frozenset()) -> 
         gating=gating,
         planning=planning,
         buckets=buckets,
-        blank=dict.fromkeys(domains, UNKNOWN),
+        blank=_blank(domains, questions),
         told={question.id: _told(question) for question in questions.values()},
         weights=tuple(factor.weight for factor in factors),
         factor_ids=tuple(factor.id for factor in factors),
@@ -278,6 +283,11 @@ def _checksum(texts: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
+def _blank(domains: Domains, questions: Mapping[str, Question]) -> dict[str, str]:
+    never_asked = {name: NOT_APPLICABLE for name, question in questions.items() if question.measured_only}
+    return {**dict.fromkeys(domains, UNKNOWN), **never_asked}
+
+
 def _told(question: Question) -> dict[str, Answer]:
     plain = {NOT_APPLICABLE: Answer(state="not_applicable")}
     if question.kind == "choice":
@@ -290,6 +300,11 @@ def _domains(
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, Buckets]]:
     tokens = {question.id: tuple(choice.id for choice in question.choices) for question in questions.values()}
     both = {name: (*known, UNKNOWN, NOT_APPLICABLE) for name, known in (tokens | DERIVED).items()}
+    both |= {
+        question.id: (*tokens[question.id], NOT_APPLICABLE)
+        for question in questions.values()
+        if question.measured_only
+    }
     whens = [level.when for gate in file.gates for level in gate.levels]
     buckets = {measurement.id: Buckets(cuts_of(whens, measurement.id)) for measurement in file.measurements}
     return both | {name: (*bucket.values, UNKNOWN) for name, bucket in buckets.items()}, buckets

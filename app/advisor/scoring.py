@@ -42,7 +42,7 @@ class Read:
     sources: Mapping[str, None]
     """Each once, in order."""
     usual: Contribution
-    """As it is under the rulebook's own weights while every question of the factor applies."""
+    """As it is under the rulebook's own weights while every question that the factor asks applies."""
     json: bytes
     """Of the usual contribution; then what stands around its number, for any other."""
     before: bytes
@@ -99,18 +99,21 @@ class Scoring:
         self.ranges = list(pairwise(ends))
         """Where each factor's questions stand among all."""
         self.largest = [question.largest_effect for question in self.questions]
-        totals = [sum(question.largest_effect for question in factor.questions) for factor in factors]
+        totals = [sum(question.largest_effect for question in factor.asked) for factor in factors]
+        self.measured = [place for place, each in enumerate(self.questions) if each.measured_only]
+        """Places of the questions that are never asked, and told of only where something was measured."""
         whole = sum([factor.weight for factor in factors])
         self.usual = [factors[owner].weight / whole / totals[owner] for owner in self.owners]
-        """The shares under the rulebook's own weights while every question applies."""
-        self.interactions = [(rule.id, _settled(rule, domains)) for rule in interactions]
-        known = {**domains, **{rule.id: (HOLDS, FAILS, UNKNOWN) for rule in interactions}}
+        """The shares under the rulebook's own weights while every question that is asked applies."""
+        self.interactions = [(rule, _settled(rule, domains)) for rule in interactions]
+        states = {rule.id: tuple(dict.fromkeys(lookup.table.values())) for rule, lookup in self.interactions}
+        known = {**domains, **states}
         self.lookups = [
             _lookup(_Reader(question, factors[owner].id, share, interactions), known)
             for question, owner, share in zip(self.questions, self.owners, self.usual, strict=True)
         ]
         self.looks = [(lookup.table, lookup.key) for lookup in self.lookups]
-        self.settled = [(rule, lookup.table, lookup.key) for rule, lookup in self.interactions]
+        self.settled = [(rule.id, lookup.table, lookup.key) for rule, lookup in self.interactions]
         self.prepared = [self._prepare(first, last) for first, last in self.ranges]
 
     def speeches(self, reads: list[Read]) -> list[Speech]:

@@ -83,6 +83,8 @@ class Question(Rule):
     """Belongs to the short list that separates the methods best."""
     changeable: bool = False
     """Whether a team can usually change the answer by working on it."""
+    measured_only: bool = False
+    """Never asked: only a measurement answers it, and without one it does not apply."""
     choices: Annotated[tuple[Choice, ...], Field(min_length=2)]
 
     @property
@@ -101,6 +103,11 @@ class FactorHead(Rule):
 
 class Factor(FactorHead):
     questions: tuple[Question, ...]
+
+    @property
+    def asked(self) -> tuple[Question, ...]:
+        """Without those that only a measurement answers."""
+        return tuple(question for question in self.questions if not question.measured_only)
 
 
 class FactorFile(Rule):

@@ -62,6 +62,8 @@ def _settings(run: Run, loaded: Loaded, learns_texts: bool) -> dict[str, Any]:
         recomputes=recomputes(run, loaded),
         learns_texts=learns_texts,
     )
+    if run.spec.train_minutes is not None:
+        given["max_steps"] = run.steps_done  # as far as the budget of time went on this machine
     return {**{name: value for name, value in given.items() if value is not None}, **PLAIN}
 
 

@@ -11,6 +11,28 @@ def due(steps: int, checks: int) -> frozenset[int]:
     return frozenset(math.ceil(steps * k / checks) for k in range(1, checks + 1))
 
 
+class Turns:
+    """So many of something over a training: evenly over its steps, or over its budget of time.
+
+    `used` is the share of that budget, None without one. What was due while nobody asked is due once.
+    """
+
+    def __init__(self, number: int, steps: int, used: float | None = None) -> None:
+        self._number = number
+        self._by_step = due(steps, number)
+        self._last = steps
+        self._done = self._of(used)
+
+    def is_due(self, step: int, used: float | None) -> bool:
+        if used is None:
+            return step in self._by_step
+        before, self._done = self._done, self._of(used)
+        return self._done > before or (step == self._last and self._number > 0)
+
+    def _of(self, used: float | None) -> int:
+        return math.floor(min(used or 0.0, 1.0) * self._number)
+
+
 def spread(n: int, most: int) -> list[int]:
     """Places of at most `most` of n things, evenly apart, always the same."""
     taken = min(n, most)

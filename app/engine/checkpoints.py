@@ -35,6 +35,8 @@ class Manifest(Message):
     """Of the held-out check at this step."""
     can_resume: bool = True
     """False in the middle of a batch of completions, which GRPO's trainer does not save."""
+    learned_seconds: float = 0.0
+    """Of training behind it, as a budget of training time counts it."""
     files: Mapping[str, FileRecord]
     """By path below the checkpoint, with `/`."""
 
@@ -58,7 +60,12 @@ class Checkpoint:
 
 
 def publish(
-    run_dir: RunDir, staged: Path, step: int, score: float | None = None, can_resume: bool = True
+    run_dir: RunDir,
+    staged: Path,
+    step: int,
+    score: float | None = None,
+    can_resume: bool = True,
+    learned_seconds: float = 0.0,
 ) -> Checkpoint:
     """Durable before it has its name, so whoever finds `checkpoints/STEP` finds all of it."""
     for folder, _, names in os.walk(staged):
@@ -66,7 +73,9 @@ def publish(
             make_durable(Path(folder, name))
         make_durable(Path(folder))
     files = {name: _record(path) for name, path in _files(staged)}
-    manifest = Manifest(step=step, score=score, can_resume=can_resume, files=files)
+    manifest = Manifest(
+        step=step, score=score, can_resume=can_resume, learned_seconds=learned_seconds, files=files
+    )
     write_durably(staged / MANIFEST, manifest.model_dump_json(indent=2).encode())
     final = run_dir.checkpoints_dir / str(step)
     run_dir.checkpoints_dir.mkdir(exist_ok=True)

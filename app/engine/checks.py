@@ -11,7 +11,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from app.datasets.formats import Row
-from app.engine.check_plan import SHARE_OF_TIME, Budget, due, spread
+from app.engine.check_plan import SHARE_OF_TIME, Budget, Turns, spread
 from app.engine.evaluation import answered_by_batch, reference_tokens
 from app.engine.health.series import HELD_OUT
 from app.engine.held_out_loss import held_out_loss
@@ -52,7 +52,7 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
         learnable = [row for row in rows if row.is_demonstration or row.is_text]
         self._learnable = [learnable[place] for place in spread(len(learnable), most)]
         self._before = before
-        self._due: frozenset[int] = frozenset()
+        self._turns = Turns(0, 0)
         self._budget = Budget()
         self._best = -math.inf
         self._was_told = False
@@ -63,7 +63,7 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
         checks = self._run.spec.evaluation.checks
         self._began = time.monotonic()
         self._reference = reference_tokens(self._run.spec, self._loaded, self._asked)
-        self._due = due(state.max_steps, checks)
+        self._turns = Turns(checks, state.max_steps, self._run.budget_used)
         if self._before and checks and state.global_step == 0:
             self._say(args, state, control, self._at_the_start(self._before))
 
@@ -77,10 +77,11 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
         **_: Any,
     ) -> None:
         is_one = any(name.startswith(HELD_OUT) for name in logs)
-        if state.global_step not in self._due or is_one or SUMMARY in logs or self._run.stop_requested:
+        if is_one or SUMMARY in logs or self._run.stop_requested:
             return
-        if self._is_affordable():
-            self._check(args, state, control, model)
+        if self._turns.is_due(state.global_step, self._run.budget_used) and self._is_affordable():
+            with self._run.clock.aside():
+                self._check(args, state, control, model)
 
     def _is_affordable(self) -> bool:
         if self._budget.allows_another(time.monotonic() - self._began):
@@ -117,7 +118,7 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
 
     def _give_up(self) -> None:
         """Training left no room for answering, and is worth more than its checks."""
-        self._due = frozenset()
+        self._turns = Turns(0, 0)
         torch.cuda.empty_cache()
         self._run.note("No more checks on held-out rows: the device has too little memory left for them.")
 

@@ -1,6 +1,8 @@
 """What a run has used so far, and which of its limits that reaches. Light: imports no torch."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from app.protocol import LimitName, Limits
 from app.run_dir import Spent
@@ -18,6 +20,9 @@ class Clock:
         self._began = time.monotonic()
         self._training_since: float | None = None
         self._trained = 0.0
+        self._aside = 0.0
+        self.learned_before = 0.0
+        """Seconds behind the checkpoint that this attempt goes on from."""
 
     def training_begins(self) -> None:
         self._training_since = time.monotonic()
@@ -27,13 +32,29 @@ class Clock:
             self._trained += time.monotonic() - self._training_since
             self._training_since = None
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is done during training but teaches nothing: checks on held-out rows, checkpoints."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._aside += time.monotonic() - began
+
+    @property
+    def learned(self) -> float:
+        """Seconds of training that are in the model; steps that were lost with a process are not."""
+        return self.learned_before + self._training() - self._aside
+
     def spent(self) -> Spent:
-        now = time.monotonic()
-        running = 0.0 if self._training_since is None else now - self._training_since
         return Spent(
-            training_seconds=self._before.training_seconds + self._trained + running,
-            device_seconds=self._before.device_seconds + now - self._began,
+            training_seconds=self._before.training_seconds + self._training(),
+            device_seconds=self._before.device_seconds + time.monotonic() - self._began,
         )
+
+    def _training(self) -> float:
+        running = 0.0 if self._training_since is None else time.monotonic() - self._training_since
+        return self._trained + running
 
 
 def reached(limits: Limits, spent: Spent, steps_done: int) -> LimitName | None:

@@ -136,6 +136,12 @@ class Run:
         """Success means that this many steps were done."""
         self.total_steps = total_steps
 
+    @property
+    def budget_used(self) -> float | None:
+        """Share of `train_minutes`, 1 or more once they are used; None where there is no such budget."""
+        minutes = self.spec.train_minutes
+        return None if minutes is None else self.clock.learned / 60 / minutes
+
     def step(self, number: int, values: Mapping[str, Any]) -> None:
         """One logging step: `number` steps are done now. Needs `plan` before."""
         assert self.total_steps is not None

@@ -9,6 +9,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trl import GRPOTrainer
 
 from app.datasets.formats import Turn
+from app.engine.check_plan import Turns
 from app.engine.reporting import Run, readable
 from app.engine.reward import PARTS
 from app.engine.rows import in_words
@@ -26,6 +27,7 @@ class ShownGroups(TrainerCallback):  # type: ignore[misc]  # the library is unty
         self._run = run
         self._trainer = trainer
         self._size = min(num_generations, MOST_COMPLETIONS)
+        self._turns: Turns | None = None
 
     def on_log(
         self,
@@ -35,10 +37,15 @@ class ShownGroups(TrainerCallback):  # type: ignore[misc]  # the library is unty
         logs: dict[str, Any],
         **_: Any,
     ) -> None:
-        every = max(1, math.ceil(state.max_steps / GROUPS_A_RUN))
-        is_step = SUMMARY not in logs and "loss" in logs
-        if is_step and state.global_step % every in (0, 1 % every):
+        if SUMMARY not in logs and "loss" in logs and self._is_its_turn(state):
             self._show(state.global_step)
+
+    def _is_its_turn(self, state: TrainerState) -> bool:
+        if (used := self._run.budget_used) is not None:
+            self._turns = self._turns or Turns(GROUPS_A_RUN, state.max_steps, used)
+            return state.global_step == 1 or self._turns.is_due(state.global_step, used)
+        every = max(1, math.ceil(state.max_steps / GROUPS_A_RUN))
+        return state.global_step % every in (0, 1 % every)
 
     def _show(self, step: int) -> None:
         """The first group of the batch; the trainer keeps the latest batch for its own tables."""

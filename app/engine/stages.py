@@ -13,7 +13,7 @@ from app.engine.failures import is_disk_full
 from app.engine.loading import Loaded
 from app.engine.model_card import Card
 from app.engine.reporting import Run, Stopped
-from app.engine.watcher import Watcher
+from app.engine.watcher import Watcher, end_with_the_budget
 from app.protocol import Evaluation, ResumeEvent
 from app.run_dir import RunDir, make_durable
 
@@ -25,7 +25,13 @@ def fit(run: Run, trainer: Any, watcher: Watcher) -> None:
     found = _where_to_go_on(run)
     if found:
         watcher.recall(found.step)
-    trainer.train(resume_from_checkpoint=str(found.path) if found else None)
+        run.clock.learned_before = found.manifest.learned_seconds
+    if found and (run.budget_used or 0.0) >= 1:
+        trainer._load_from_checkpoint(str(found.path))
+        run.steps_done = found.step
+        end_with_the_budget(run, found.step)
+    else:
+        trainer.train(resume_from_checkpoint=str(found.path) if found else None)
     watcher.judge()
     run.is_trained = True
     if kept := watcher.model_to_keep():
@@ -54,7 +60,8 @@ def _unless_full(run: Run, trainer: Any, save: Callable[..., None]) -> Callable[
 
     def try_to_save(*given: Any, **named: Any) -> None:
         try:
-            save(*given, **named)
+            with run.clock.aside():
+                save(*given, **named)
         except Exception as error:
             if not is_disk_full(error):
                 raise

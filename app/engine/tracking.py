@@ -51,7 +51,7 @@ class Tracking(TrainerCallback):  # type: ignore[misc]  # the library is untyped
     ) -> None:
         self._files.close()
         for courier in self._couriers:
-            courier.end("FINISHED" if state.global_step >= state.max_steps else "KILLED")
+            courier.end("FINISHED" if state.global_step == self._run.total_steps else "KILLED")
         self._tell_of_trouble()
 
     def _tell_of_trouble(self) -> None:

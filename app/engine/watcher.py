@@ -60,7 +60,9 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
         self._run.clock.training_begins()
         self._run.plan(state.max_steps)
         self._run.steps_done = state.global_step
-        self._run.enter(RunState.RUNNING, f"training {state.max_steps} steps")
+        minutes = self._run.spec.train_minutes
+        what = f"{state.max_steps} steps" if minutes is None else f"for {minutes:g} minutes"
+        self._run.enter(RunState.RUNNING, f"training {what}")
 
     def on_log(
         self,
@@ -84,12 +86,20 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._note_spent()
-        if state.global_step >= state.max_steps:
+        if state.global_step >= state.max_steps or self._ends_with_its_budget(state, control):
             control.should_save = control.should_save or self._saves_the_last_step()
         elif self._run.dir.cancel_requested:
             control.should_training_stop = True
         elif self._may_save(state):
             self._save_or_go_on(state, control)
+
+    def _ends_with_its_budget(self, state: TrainerState, control: TrainerControl) -> bool:
+        """Then the steps done are the steps planned: the budget was the plan."""
+        if (self._run.budget_used or 0.0) < 1 or self._run.dir.cancel_requested:
+            return False
+        control.should_training_stop = True
+        end_with_the_budget(self._run, int(state.global_step))
+        return True
 
     def _saves_the_last_step(self) -> bool:
         """What follows may take long, and a process lost meanwhile would have to train again."""
@@ -128,12 +138,18 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._saved = time.monotonic()
+        with self._run.clock.aside():
+            self._publish(state)
+
+    def _publish(self, state: TrainerState) -> None:
         step = state.global_step
         staged = self._run.dir.trainer_dir / f"checkpoint-{step}"
         if not staged.is_dir():
             return  # the disk was full, which has been said
         score = self._scores.get(step)
-        made = checkpoints.publish(self._run.dir, staged, step, score, self._may_save(state))
+        made = checkpoints.publish(
+            self._run.dir, staged, step, score, self._may_save(state), self._run.clock.learned
+        )
         best = checkpoints.best(checkpoints.published(self._run.dir))
         self._run.say(
             CheckpointEvent(
@@ -173,6 +189,11 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
     def _where_it_goes_on(self) -> str:
         resumable = [each for each in checkpoints.published(self._run.dir) if each.manifest.can_resume]
         return f"it goes on from the checkpoint of step {resumable[-1].step}" if resumable else ""
+
+
+def end_with_the_budget(run: Run, step: int) -> None:
+    run.plan(step)
+    run.note(f"The budget of {run.spec.train_minutes:g} minutes of training is used after {step} steps.")
 
 
 def steps_a_batch(args: Any) -> int:

@@ -30,7 +30,12 @@ class Standing:
 
 def asked(rulebook: Rulebook) -> list[tuple[Factor, Question]]:
     """Every question in the order in which it is asked, with its factor."""
-    return [(factor, question) for factor in rulebook.factors for question in factor.questions]
+    return [(factor, question) for factor in rulebook.factors for question in factor.asked]
+
+
+def shown_of(factor: Factor, answers: Mapping[str, object]) -> list[Question]:
+    """What only a measurement answers is shown once it is there."""
+    return [each for each in factor.questions if each.id in answers or not each.measured_only]
 
 
 def begun(name: str, description: str, rulebook: Rulebook) -> Assessment:
@@ -117,14 +122,15 @@ def scenario_of(assessment: Assessment, number: int) -> Milestone:
 
 
 def standing(assessment: Assessment, rulebook: Rulebook) -> Standing:
-    given = [unwrapped(row.answer) for row in assessment.answers]
+    ids = {question.id for _, question in asked(rulebook)}
+    given = [unwrapped(row.answer) for row in assessment.answers if row.question in ids]
     unknown = sum(each.get("choice") is None and not each.get("quantity") for each in given)
     not_applicable = sum(each.get("choice") == "not_applicable" for each in given)
     return Standing(
         answered=len(given) - unknown - not_applicable,
         unknown=unknown,
         not_applicable=not_applicable,
-        open=len(asked(rulebook)) - len(given),
+        open=len(ids) - len(given),
     )
 
 

@@ -205,7 +205,10 @@ def _compared(column: Column) -> Compared:
 
 def answered(found: Sequence[Column]) -> list[Answered]:
     titles = {
-        question.id: question.title for column in found for question in column.rulebook.questions.values()
+        question.id: question.title
+        for column in found
+        for factor in column.rulebook.factors
+        for question in assessing.shown_of(factor, column.answers)
     }
     rows = [_answered(question, title, found) for question, title in titles.items()]
     return sorted(rows, key=lambda row: not row.differs)

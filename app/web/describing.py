@@ -108,7 +108,7 @@ def _keep(parts: Parts, assessment_id: UUID, heard: Heard) -> Outcome:
 
 def questions_and(description: str, rulebook: Rulebook) -> str:
     """As JSON, inside which a description cannot end early and pass for something else."""
-    questions = [_asked(question) for question in rulebook.questions.values()]
+    questions = [_asked(question) for question in rulebook.asked]
     return json.dumps({"questions": questions, "description": description}, ensure_ascii=False)
 
 
@@ -166,7 +166,7 @@ def _suggestion(given: Any, text: "Text", rulebook: Rulebook) -> Suggestion | st
     if not isinstance(given, dict) or given.keys() != {"question", "answer", "sentence"}:
         return "unreadable"
     question = rulebook.questions.get(given["question"]) if isinstance(given["question"], str) else None
-    if question is None:
+    if question is None or question.measured_only:
         return "unknown_question"
     if not _is_answer(question, given["answer"], rulebook):
         return "unusable_answer"

@@ -91,7 +91,7 @@ class Share:
 def largest_share(advice: Recommendation, rulebook: Rulebook) -> Share:
     part = max(advice.contributions, key=lambda each: abs(each.contribution))
     factor = next(each for each in advice.factors if each.id == part.factor)
-    aside = {each.question for each in advice.contributions if each.state == "not_applicable"}
+    applying = {each.question for each in advice.contributions if each.state != "not_applicable"}
     questions = next(each for each in rulebook.factors if each.id == part.factor).questions
     return Share(
         title=part.title,
@@ -99,6 +99,6 @@ def largest_share(advice: Recommendation, rulebook: Rulebook) -> Share:
         factor=factor.title,
         weight=factor.weight,
         effect=part.effect,
-        most=sum(question.largest_effect for question in questions if question.id not in aside),
+        most=sum(question.largest_effect for question in questions if question.id in applying),
         contribution=part.contribution,
     )

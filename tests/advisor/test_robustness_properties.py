@@ -59,7 +59,7 @@ def test_ten_thousand_projects(rulebook: Rulebook):
 def completion(rulebook: Rulebook, wire: dict[str, Any], random: Random) -> dict[str, Any]:
     """Known answers stay, open ones get one; what a budget means waits for its hardware."""
     told = dict(wire["answers"])
-    for question in rulebook.questions.values():
+    for question in rulebook.asked:
         if question.id not in told:
             told[question.id] = answer(question, random)
     return wire | {"answers": told}

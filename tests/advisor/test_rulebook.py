@@ -6,13 +6,14 @@ from itertools import product
 
 import pytest
 
-from app.advisor.conditions import UNKNOWN, combinations, keys_of
+from app.advisor.conditions import NOT_APPLICABLE, UNKNOWN, combinations, keys_of
 from app.advisor.recommendation import recommend
 
 TWENTY_TWO = [
     "O1", "O2", "O3", "O4", "O5", "O6", "D1", "D2", "D3", "D4", "D5", "D6", "D7", "D8",
     "S1", "S2", "S3", "C1", "C2", "P1", "P2", "P3",
 ]  # fmt: skip
+MEASURED = ["O7"]
 GATES = [
     *(f"G{number}" for number in range(1, 18)),
     *(f"SG{number}" for number in range(1, 7)),
@@ -33,7 +34,7 @@ def texts_of(thing):
 
 
 def test_it_asks_twenty_two_questions_over_five_factors(rulebook):
-    assert list(rulebook.questions) == TWENTY_TWO
+    assert [question.id for question in rulebook.asked] == TWENTY_TWO
     assert [factor.id for factor in rulebook.factors] == [
         "objective",
         "data",
@@ -42,6 +43,11 @@ def test_it_asks_twenty_two_questions_over_five_factors(rulebook):
         "deployment",
     ]
     assert rulebook.weights == (0.3, 0.4, 0.1, 0.1, 0.1)
+
+
+def test_what_only_a_measurement_answers_is_no_question_that_is_asked(rulebook):
+    assert [name for name in rulebook.questions if name not in TWENTY_TWO] == MEASURED
+    assert all(rulebook.questions[name].measured_only for name in MEASURED)
 
 
 def test_it_holds_all_gates(rulebook):
@@ -184,5 +190,7 @@ def test_conditions_of_plans_never_depend_on_measurements(rulebook):
 
 
 def test_a_blank_project_knows_nothing(rulebook):
-    assert set(rulebook.facts(rulebook.read({})).values()) == {UNKNOWN}
+    facts = rulebook.facts(rulebook.read({}))
+    assert {facts.pop(question) for question in set(facts) & set(MEASURED)} == {NOT_APPLICABLE}
+    assert set(facts.values()) == {UNKNOWN}
     assert len(list(combinations(["D8", "D7"], {"D8": ("a", "b"), "D7": ("c", "d", "e")}))) == 6

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engine.check_plan import Budget, due, spread
+from app.engine.check_plan import Budget, Turns, due, spread
 
 
 @given(st.integers(1, 10_000), st.integers(1, 100))
@@ -40,3 +40,20 @@ def test_checks_that_would_take_more_than_a_fifth_of_the_time_are_left_out_until
     budget.took(50.0)
     assert not budget.allows_another(400.0)
     assert budget.allows_another(500.0)
+
+
+def test_without_a_budget_of_time_turns_follow_the_steps():
+    turns = Turns(2, 10)
+    assert [step for step in range(1, 11) if turns.is_due(step, None)] == [5, 10]
+
+
+def test_turns_are_spread_over_a_budget_of_time_and_one_that_was_missed_comes_once():
+    turns = Turns(4, 1000, 0.0)
+    used = [0.1, 0.3, 0.4, 0.8, 0.9, 1.02]
+    assert [step for step, share in enumerate(used, 1) if turns.is_due(step, share)] == [2, 4, 6]
+
+
+def test_turns_go_on_from_what_is_used_and_follow_the_last_step_too():
+    turns = Turns(4, 3, 0.5)
+    assert [step for step in (1, 2, 3) if turns.is_due(step, 0.6)] == [3]
+    assert not Turns(0, 3, 0.0).is_due(3, 0.6)

@@ -26,7 +26,7 @@ def show_questionnaire(rulebook: RulebookDep) -> Questionnaire:
     return Questionnaire(
         version=rulebook.version,
         checksum=rulebook.checksum,
-        factors=list(rulebook.factors),
+        factors=[each.model_copy(update={"questions": each.asked}) for each in rulebook.factors],
         evidence=list(rulebook.evidence.values()),
         examples=list(rulebook.examples),
         presets=list(rulebook.presets),

@@ -13,7 +13,7 @@ from app.errors import NotFound, Problem
 from app.models import Assessment
 from app.web import answer_form, conflicts, etags
 from app.web.answer_form import FormDep
-from app.web.assessing import answer, asked, project, standing
+from app.web.assessing import answer, asked, project, shown_of, standing, withdraw
 from app.web.deps import AssessmentDep, ItsRulebookDep, SessionDep, render
 from app.web.proposing import basis_of, contradictions, still_found
 from app.web.weighing import own_points, shares_of
@@ -77,6 +77,16 @@ def answer_question(
         )
     answer(assessment, question_id, given)
     return RedirectResponse(_after(assessment, rulebook, question, then), 303)
+
+
+@router.post("/assessments/{assessment_id}/measured/{question_id}/leave")
+def leave_out(assessment: AssessmentDep, question_id: str, rulebook: ItsRulebookDep) -> Response:
+    """What was measured stops counting, as nobody can answer it otherwise."""
+    question = rulebook.questions.get(question_id)
+    if question is None or not question.measured_only:
+        raise NotFound("There is nothing measured here; change the answer to the question instead.")
+    withdraw(assessment, question_id, why="left out")
+    return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
 
 
 def _question(rulebook: Rulebook, question_id: str) -> tuple[Factor, Question]:
@@ -147,7 +157,7 @@ def check(
         {
             "id": factor.id,
             "title": factor.title,
-            "answers": [_given(question, stored) for question in factor.questions],
+            "answers": [_given(question, stored) for question in shown_of(factor, stored)],
         }
         for factor in rulebook.factors
     ]

@@ -191,7 +191,7 @@ def _tasks(assessment: Assessment, rulebook: Rulebook) -> list[dict[str, object]
     met = {row.question for row in assessment.answers}
     tasks = []
     for factor in rulebook.factors:
-        ids = [question.id for question in factor.questions]
+        ids = [question.id for question in factor.asked]
         done = sum(question in met for question in ids)
         first = next((question for question in ids if question not in met), ids[0])
         tasks.append(

@@ -40,7 +40,7 @@ def home(request: Request, rulebook: RulebookDep, session: SessionDep) -> Respon
         "home.html",
         drafts=[each for each in assessments if not each.decisions][:SHOWN],
         decided=[each for each in assessments if each.decisions][:SHOWN],
-        questions=len(rulebook.questions),
+        questions=len(rulebook.asked),
         active=lines(session, [run for run in active if run.kind != "starter"]),
         results=lines(session, results),
         shares={run.id: held_out_share(session, run) for run in results},

@@ -172,7 +172,7 @@ def _page(
 ) -> Response:
     """`replaces` asks first, because newer answers would be lost."""
     beside = what_if(milestone, told.answers, told.weights, rulebook)
-    wrong = [*told.problems, *(problems or [])]
+    wrong, was = [*told.problems, *(problems or [])], milestone.answers
     return render(
         request,
         "whatif.html",
@@ -183,7 +183,7 @@ def _page(
         beside=beside,
         now=beside.recommendation,
         groups=[
-            (factor, [rows_of(milestone.answers, question) for question in factor.questions])
+            (factor, [rows_of(was, question) for question in assessing.shown_of(factor, was)])
             for factor in rulebook.factors
         ],
         fields=told.fields,
