@@ -1,6 +1,6 @@
 """The web service: create_app(settings) wires everything, nothing else does."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from os import PathLike, stat_result
@@ -29,12 +29,11 @@ from app.migrations import require_head
 from app.rulebooks import Rulebooks
 from app.settings import WebSettings
 from app.sweep import Sweep
-from app.web import api, pages
+from app.web import api, pages, pilot_proposals, probe_proposals
 from app.web.api.examples import document
 from app.web.deps import Parts
 from app.web.envelope import Envelope
 from app.web.guard import Guard
-from app.web.probe_proposals import Heed
 from app.web.security import LOOPBACK, Limiter
 from app.web.tell import tell
 from app.worker_client import WorkerClient
@@ -106,6 +105,17 @@ def worker_token(settings: WebSettings) -> str:
     )
 
 
+def _heeding(database: Database, rulebooks: Rulebooks) -> Callable[[], None]:
+    """What is concluded from events as they are copied."""
+    heeds = (probe_proposals.Heed(database), pilot_proposals.Heed(database, rulebooks))
+
+    def heed() -> None:
+        for each in heeds:
+            each()
+
+    return heed
+
+
 def _parts(settings: WebSettings, worker_transport: httpx.BaseTransport | None) -> Parts:
     worker = WorkerClient(settings.worker_url, worker_token(settings), worker_transport)
     database = Database(settings.resolved_database_url())
@@ -115,14 +125,15 @@ def _parts(settings: WebSettings, worker_transport: httpx.BaseTransport | None) 
     )
     templates.globals["figures"] = figures
     templates.filters["two_places"] = two_places
+    rulebooks = Rulebooks(database, read_rulebook(), rulebook_files())
     return Parts(
         settings=settings,
         database=database,
-        rulebooks=Rulebooks(database, read_rulebook(), rulebook_files()),
+        rulebooks=rulebooks,
         worker=worker,
         assistant=Assistant(settings),
         templates=Jinja2Templates(env=templates),
-        sweep=Sweep(settings, database, worker, heed=Heed(database)),
+        sweep=Sweep(settings, database, worker, heed=_heeding(database, rulebooks)),
         limiter=Limiter(settings.recommendations_per_minute),
         login_limiter=Limiter(settings.logins_per_minute),
         share_limiter=Limiter(settings.shares_per_minute),

@@ -82,8 +82,10 @@ class Standing(BaseModel):
     attempt: int
     step: int
     total_steps: int | None
+    minutes: float | None
+    """Budget of training, where the run has one: then it ends by these, and not by its steps."""
     progress: float
-    """Share of the training steps done, 0 to 1."""
+    """Share of the training done, 0 to 1: of its minutes, else of its steps."""
     phase: Phase | None
     elapsed_seconds: float | None
     """Between the engine's first and latest event, by its own clock."""
@@ -130,6 +132,9 @@ class RunView(Standing):
     starts_from: UUID | None
     assessment_id: UUID | None
     milestone_id: UUID | None
+    pilot_id: UUID | None
+    """The pilot that it is part of, and as which arm."""
+    arm: str
     advised: Method | None
     override_reason: str | None
     metrics: dict[str, list[Point]]
@@ -186,6 +191,8 @@ def view(session: Session, run: Run) -> RunView:
         starts_from=run.starts_from,
         assessment_id=run.assessment_id,
         milestone_id=run.milestone_id,
+        pilot_id=run.pilot_id,
+        arm=run.arm,
         advised=run.advised,
         override_reason=run.override_reason,
         metrics=curves(told_once(report.what for report in told)),
@@ -266,7 +273,8 @@ def _value(point: Point) -> float:
 def _standing(
     session: Session, run: Run, recent: Sequence[Report], states: Sequence[Report]
 ) -> dict[str, object]:
-    total = run.total_steps
+    total, budget = run.total_steps, run.spec.train_minutes
+    used = None if budget is None or run.state.is_over else _spent(session, run, states).training_minutes
     return {
         "id": run.id,
         "name": run.spec.name,
@@ -281,15 +289,29 @@ def _standing(
         "attempt": run.attempt,
         "step": run.steps_done,
         "total_steps": total,
-        "progress": min(1.0, run.steps_done / total) if total else 0.0,
+        "minutes": budget,
+        "progress": _progress(run) if used is None or budget is None else min(1.0, used / budget),
         "phase": None if run.state.is_over else _phase(session, run),
         "elapsed_seconds": _elapsed(session, run, states),
-        "eta_seconds": None if run.state.is_over else _eta(recent, total) or _eta_of_probe(session, run),
+        "eta_seconds": _time_left(session, run, recent, used),
         "last_seq": run.last_seq,
         "created_at": run.created_at,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
     }
+
+
+def _progress(run: Run) -> float:
+    return min(1.0, run.steps_done / run.total_steps) if run.total_steps else 0.0
+
+
+def _time_left(session: Session, run: Run, recent: Sequence[Report], used: float | None) -> float | None:
+    """Where minutes were planned, what they leave; else by how long the latest steps took."""
+    if run.state.is_over:
+        return None
+    if used is not None and run.spec.train_minutes is not None:
+        return max(0.0, 60 * (run.spec.train_minutes - used))
+    return _eta(recent, run.total_steps) or _eta_of_probe(session, run)
 
 
 def _reports(session: Session, run: Run, *kinds: str, newest: int | None = None) -> list[Report]:

@@ -69,8 +69,12 @@ def launch(
     assessment: Assessment | None = None,
     override_reason: str | None = None,
     key: str | None = None,
+    pilot: tuple[UUID, str] | None = None,
 ) -> tuple[list[Run], bool]:
-    """The rows of a plan's runs, and whether they are new. The sweep hands them to the worker afterwards."""
+    """The rows of a plan's runs, and whether they are new. The sweep hands them to the worker afterwards.
+
+    `pilot`: the one they belong to, and the arm; it tries both methods, so it overrides no advice.
+    """
     planned = plan_runs(plan, key)
     known = _launched_before(session, planned)
     if known:
@@ -79,7 +83,8 @@ def launch(
     milestone = assessment.decisions[-1] if assessment and assessment.decisions else None
     if plan[-1].recipe.kind == "probe":
         milestone = None  # it follows no advice: it finds out whether the advice holds
-    _check_advice(plan, milestone, override_reason)
+    if pilot is None:
+        _check_advice(plan, milestone, override_reason)
     rows = [
         Run(
             id=run_id,
@@ -87,6 +92,8 @@ def launch(
             state=RunState.REQUESTED,
             assessment_id=assessment.id if assessment else None,
             milestone_id=milestone.id if milestone else None,
+            pilot_id=pilot[0] if pilot else None,
+            arm=pilot[1] if pilot else "",
             stage=n,
             stages=len(planned),
             starts_from=spec.starts_from,
@@ -122,10 +129,15 @@ def _check_plan(session: Session, plan: list[RunSpec], settings: WebSettings) ->
         problems.append(Problem(where="plan", what=what))
     if problems:
         raise InvalidInput("This plan cannot be launched.", tuple(problems))
+    refuse_beyond_limit(session, len(plan), settings)
+
+
+def refuse_beyond_limit(session: Session, more: int, settings: WebSettings) -> None:
     live = session.scalar(select(func.count()).select_from(Run).where(Run.state.not_in(OVER))) or 0
-    if live + len(plan) > settings.max_live_runs:
+    if live + more > settings.max_live_runs:
         raise RateLimited(
-            f"{live} runs are not over yet and at most {settings.max_live_runs} may be; wait, or cancel one."
+            f"{live} runs are not over yet, {more} would come to them and at most "
+            f"{settings.max_live_runs} may be; wait, cancel one, or launch fewer."
         )
 
 
@@ -204,6 +216,8 @@ def retry(session: Session, run: Run, settings: WebSettings) -> Run:
         state=RunState.REQUESTED,
         assessment_id=run.assessment_id,
         milestone_id=run.milestone_id,
+        pilot_id=run.pilot_id,
+        arm=run.arm,
         stage=run.stage,
         stages=run.stages,
         starts_from=before,

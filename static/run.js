@@ -68,8 +68,9 @@ let words = run.dataset.words; // as the page was last written
 function stand(standing) {
   if (standing.words !== words) later(0); // a wish that was granted is no event of the run
   words = standing.words;
-  const { phase, step, total_steps, eta_seconds } = standing;
+  const { phase, step, total_steps, minutes, progress, eta_seconds } = standing;
   if (phase) gauge(phase.done, phase.total, `${capital(phase.name)}: ${phase.done} of ${phase.total}`);
+  else if (minutes && total_steps) gauge(progress, 1, `Step ${step}, ${Math.round(100 * progress)} % of ${minutes} minutes`);
   else if (total_steps) gauge(step, total_steps, `Step ${step} of ${total_steps}`);
   remaining = eta_seconds === null ? null : { seconds: eta_seconds, since: Date.now() };
   tick();

@@ -187,6 +187,34 @@ def parts_of_whole(parts: Sequence[tuple[str, float]], name: str, css: str = "")
     ).format(css, name, ticks, bars)
 
 
+def around_zero(label: str, low: float, value: float, high: float, scale: float) -> Markup:
+    """A difference with its interval on a scale from -`scale` to `scale`; the line in the middle is 0."""
+    ends = [f"{50 + 50 * min(1.0, max(-1.0, each / scale)):.2f}%" for each in (low, value, high)]
+    said = f"{label}: {100 * value:+.1f} points, between {100 * low:+.1f} and {100 * high:+.1f}"
+    return Markup(
+        '<svg class="interval" width="100%" height="24" role="img" aria-label="{}">'
+        '<line class="tick" x1="0%" x2="0%" y1="4" y2="20"/>'
+        '<line class="tick" x1="100%" x2="100%" y1="4" y2="20"/>'
+        '<line class="zero" x1="50%" x2="50%" y1="0" y2="24"/>'
+        '<line class="reach" x1="{}" x2="{}" y1="12" y2="12"/>'
+        '<line class="edge" x1="{}" x2="{}" y1="7" y2="17"/>'
+        '<line class="edge" x1="{}" x2="{}" y1="7" y2="17"/>'
+        '<circle class="full" cx="{}" cy="12" r="5"/></svg>'
+    ).format(
+        said, ends[0], ends[2], ends[0], ends[0], ends[2], ends[2], ends[1],
+    )  # fmt: skip
+
+
+def ways(drawn: Sequence[tuple[str, Sequence[float], Sequence[float | None]]]) -> Markup:
+    """Lines on common axes, each by its class; what they are stands beside them as text."""
+    box = _box([(xs, ys) for _, xs, ys in drawn])
+    strokes = Markup("").join(_polyline(part, css) for css, xs, ys in drawn for part in _scaled(ys, xs, box))
+    return Markup(
+        '<svg class="still" viewBox="0 0 100 40" preserveAspectRatio="none" width="100%" height="100%"'
+        ' aria-hidden="true" focusable="false">{}</svg>'
+    ).format(strokes)
+
+
 SQUARE = 200
 
 

@@ -72,16 +72,17 @@ def fitting(chosen: Chosen, advice: Recommendation | None) -> dict[str, str]:
     values: dict[str, str] = {}
     longest = 0
     for method in PLANS.get(chosen.plan, ()):
-        recipe = _recipe(method, chosen, task, advice)
+        recipe = recipe_for(method, chosen, task, advice)
         values |= recipe_values(recipe)
         longest = max(longest, recipe.max_completion_length if isinstance(recipe, GrpoRecipe) else 0)
     values |= _evaluation(chosen.model, longest)
     return values | _graders(task)
 
 
-def _recipe(
+def recipe_for(
     method: TrainingMethod, chosen: Chosen, task: str | None, advice: Recommendation | None
 ) -> Recipe:
+    """The usual one for a choice of model, dataset and tuning; `task`: the generated one, where it is one."""
     if chosen.model == "starter" and method != "reward_model":
         warm = chosen.plan == "sft_then_grpo"
         return generated.starter_recipe(task or "rulings", method, warm_start=warm)
@@ -180,6 +181,12 @@ def from_nothing() -> dict[str, str]:
 
 
 def like(spec: RunSpec, stored: Mapping[str, Grader], priority: int = 0) -> dict[str, str]:
-    """The same run once more, with everything that was set."""
+    """The same run once more, with everything that was set.
+
+    The form knows no budget of minutes, so one becomes a limit: nobody shall train what it had cut short.
+    """
+    if spec.train_minutes is not None and spec.limits.minutes is None:
+        limits = spec.limits.model_copy(update={"minutes": spec.train_minutes})
+        spec = spec.model_copy(update={"limits": limits})
     name = spec.name[:80] if spec.name.endswith(" again") else f"{spec.name[:80]} again"
     return {**BESIDE, **spec_values(spec, stored), "name": name, "priority": str(priority)}

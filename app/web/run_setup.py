@@ -36,7 +36,7 @@ def setting_rows(spec: RunSpec) -> list[tuple[str, Rows]]:
     tuning = [("Trained", TUNINGS[recipe.tuning.kind])]
     tuning += _rows(recipe.tuning, ADAPTER) if recipe.tuning.kind != "full" else []
     found: list[tuple[str, Rows]] = [
-        ("Training", _rows(recipe, BY_METHOD[recipe.kind])),
+        ("Training", [*_budget(spec), *_rows(recipe, BY_METHOD[recipe.kind])]),
         ("Advanced", [(name, str(value)) for name, value in recipe.advanced.items()]),
         ("Tuning", tuning),
         ("Limits", [row for row in _rows(spec.limits, LIMITS) if row[1] != NOT_SET]),
@@ -45,6 +45,10 @@ def setting_rows(spec: RunSpec) -> list[tuple[str, Rows]]:
         ("Evaluation", _rows(spec.evaluation, EVALUATION)),
     ]
     return [(title, values) for title, values in found if values]
+
+
+def _budget(spec: RunSpec) -> Rows:
+    return [("Ends after", f"{spec.train_minutes:g} minutes")] if spec.train_minutes is not None else []
 
 
 NOT_SET = "not set"

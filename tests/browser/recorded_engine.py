@@ -171,6 +171,8 @@ def _finish(run: RunDir, log: EventLog, total: int) -> None:
 
 def _steps(run: RunDir) -> int:
     recipe = run.spec.recipe
+    if run.spec.train_minutes is not None:
+        return 40  # as many as its minutes allow
     return recipe.steps if recipe.kind == "grpo" else 40
 
 
@@ -180,6 +182,7 @@ def _train(run: RunDir, log: EventLog, total: int, done: int):
     every = max(1, total // (run.spec.evaluation.checks or total))
     for step in range(done + 1, total + 1):
         values = _values(run.spec.recipe.kind, step / total, chance)
+        values["num_tokens"] = step * (9_000.0 if run.spec.recipe.kind == "grpo" else 1_500.0)
         if run.spec.recipe.kind != "starter" and run.spec.evaluation.checks and step % every == 0:
             values |= _checked(run, step / total, chance)
         log.append(MetricEvent(step=step, total_steps=total, values=values))

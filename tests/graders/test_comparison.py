@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, t
 
-from app.graders.comparison import _t_95, mcnemar, mean_score, paired, sign_test, wilson
+from app.graders.comparison import (
+    _t_95,
+    mcnemar,
+    mean_score,
+    paired,
+    paired_difference,
+    pooled_difference,
+    pooled_score,
+    sign_test,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -134,3 +144,74 @@ def test_of_right_and_wrong_the_sign_test_is_mcnemars():
 def test_evaluations_of_different_items_are_not_compared():
     with pytest.raises(ValueError, match="different items"):
         paired([1.0], [1.0, 0.0])
+
+
+# Differences between two models on the same items
+
+
+def right_and_wrong(both: int, first: int, second: int, neither: int) -> tuple[list[float], list[float]]:
+    pairs = [(1.0, 1.0)] * both + [(1.0, 0.0)] * first + [(0.0, 1.0)] * second + [(0.0, 0.0)] * neither
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def test_the_difference_of_two_shares_agrees_with_newcombe():
+    """Newcombe 1998, Statistics in Medicine 17:2635, table II, method 10."""
+    first, second = right_and_wrong(36, 12, 2, 0)
+    found = paired_difference(second, first)
+    assert (round(found.value, 4), round(found.low, 4), round(found.high, 4)) == (0.2, 0.0569, 0.3404)
+
+
+@given(st.tuples(*[st.integers(0, 40)] * 4).filter(lambda counts: sum(counts) > 1))
+def test_a_difference_mirrors_its_opposite_and_holds_its_value(counts):
+    first, second = right_and_wrong(*counts)
+    one, other = paired_difference(first, second), paired_difference(second, first)
+    assert -1 <= one.low <= one.value <= one.high <= 1
+    assert (one.low, one.high) == (pytest.approx(-other.high), pytest.approx(-other.low))
+
+
+def test_partial_scores_have_students_interval_of_their_paired_differences():
+    before, after = [0.2, 0.4, 0.5, 0.1, 0.9], [0.5, 0.4, 0.7, 0.3, 0.8]
+    found = paired_difference(before, after)
+    changes = [0.3, 0.0, 0.2, 0.2, -0.1]
+    reach = t.ppf(0.975, 4) * sqrt(sum((c - 0.12) ** 2 for c in changes) / 4 / 5)
+    assert found.value == pytest.approx(0.12)
+    assert (found.low, found.high) == (
+        pytest.approx(0.12 - reach, abs=0.01),
+        pytest.approx(0.12 + reach, abs=0.01),
+    )
+
+
+def test_items_without_both_scores_say_nothing_about_a_difference():
+    assert paired_difference([1.0, None, 0.0, 1.0], [1.0, 1.0, None, 0.0]) == paired_difference(
+        [1.0, 1.0], [1.0, 0.0]
+    )
+    assert paired_difference([1.0, None], [0.0, 1.0]) is None
+
+
+def test_several_trainings_add_their_own_chance_to_that_of_the_items():
+    """By hand: two trainings, four items; means 0.25 and 0.75, item means 0.5, 0.5, 0.5 and 0.5."""
+    trials = [([0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]), ([0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 1.0])]
+    found = pooled_difference(trials)
+    assert found.value == 0.5
+    assert (found.low, found.high) == (-1.0, 1.0), "one degree of freedom: 0.5 +- 12.7 * 0.25"
+    alike = pooled_difference([trials[0], trials[0]])
+    single = paired_difference(*trials[0])
+    assert alike.value == single.value
+    assert pooled_difference(trials[:1]) == single
+
+
+def test_more_trainings_that_agree_narrow_the_interval():
+    random = Random(3)
+    before = [float(random.random() < 0.3) for _ in range(200)]
+    trials = [(before, [float(random.random() < 0.6) for _ in before]) for _ in range(5)]
+    few, many = pooled_difference(trials[:2]), pooled_difference(trials)
+    assert many.high - many.low < few.high - few.low
+    assert many.low > 0.15
+
+
+def test_a_pooled_score_of_one_training_is_its_own():
+    scores = [1.0, 0.0, 1.0, None]
+    assert pooled_score([scores]) == mean_score(scores)
+    both = pooled_score([[1.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 1.0]])
+    assert both.value == 0.625
+    assert both.interval.low < 0.5 < 0.75 < both.interval.high

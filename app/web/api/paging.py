@@ -11,10 +11,10 @@ from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.errors import InvalidInput, Problem
-from app.models import Assessment, Dataset, NamedGrader, Run
+from app.models import Assessment, Dataset, NamedGrader, Pilot, Run
 
 T = TypeVar("T")
-Row = TypeVar("Row", Assessment, Dataset, NamedGrader, Run)
+Row = TypeVar("Row", Assessment, Dataset, NamedGrader, Pilot, Run)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -39,7 +39,7 @@ def page_of(
     return found[:limit], _cursor(found[limit - 1]) if more else None
 
 
-def _cursor(row: Assessment | Dataset | NamedGrader | Run) -> str:
+def _cursor(row: Assessment | Dataset | NamedGrader | Pilot | Run) -> str:
     return f"{(row.created_at - EPOCH) // timedelta(microseconds=1)}-{row.id.hex}"
 
 

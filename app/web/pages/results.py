@@ -30,6 +30,7 @@ from app.web.deps import (
     readable,
     render,
 )
+from app.web.pilot_advice import PilotAdvice, of_milestone
 from app.web.proposals_shown import in_words
 from app.web.proposing import contradictions
 
@@ -73,6 +74,7 @@ def result(
         probed=probed(session, assessment),
         changed=changed_since(assessment, milestone, rulebook) if current and rulebook else [],
         sources=_sources(parts, session, milestone),
+        piloted=_piloted(parts, session, milestone),
         scale=scale(r),
         first=first_of_all(r),
         noted={question: BLANK | unwrapped(given) for question, given in milestone.answers.items()},
@@ -96,6 +98,12 @@ def probed(session: Session, assessment: Assessment) -> Run | None:
     """The latest probe of this assessment."""
     launched = select(Run).where(Run.assessment_id == assessment.id).order_by(Run.created_at.desc())
     return next((run for run in session.scalars(launched) if run.kind == "probe"), None)
+
+
+def _piloted(parts: Parts, session: Session, milestone: Milestone) -> PilotAdvice | None:
+    """The advice with and without the pilot that counted in it."""
+    rulebook = readable(parts.rulebooks, session, milestone.rulebook_checksum)
+    return of_milestone(milestone, rulebook) if rulebook else None
 
 
 def _sources(parts: Parts, session: Session, milestone: Milestone) -> Mapping[str, Evidence]:

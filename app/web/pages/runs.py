@@ -30,6 +30,7 @@ from app.web import (
     run_words,
 )
 from app.web.deps import RulebookDep, RunDep, SessionDep, SweepDep, WorkerDep, render
+from app.web.pilot_view import newest as newest_pilots
 from app.web.run_settings import PRIORITIES
 from app.web.run_setup import setting_rows
 from app.web.spreadsheet import csv_file
@@ -114,7 +115,8 @@ def list_runs(
     page: Annotated[int, Query(ge=1, le=10_000)] = 1,
 ) -> Response:
     wanted = STATE_FILTERS.get(state, STATE_FILTERS[""])[1]
-    matching = select(Run).where(Run.state.in_(wanted)) if wanted else select(Run)
+    alone = select(Run).where(Run.pilot_id.is_(None))
+    matching = alone.where(Run.state.in_(wanted)) if wanted else alone
     newest = list(session.scalars(matching.order_by(Run.created_at.desc(), Run.stage.desc())))
     if method and method in METHOD_FILTERS:
         newest = [run for run in newest if run.kind == method]
@@ -125,6 +127,7 @@ def list_runs(
         lines=lines(session, shown),
         shares={run.id: held_out_share(session, run) for run in shown},
         total=len(newest),
+        pilots=newest_pilots(session) if page == 1 and not (state or method) else [],
         any_at_all=bool(newest) or session.scalar(select(func.count()).select_from(Run)) != 0,
         state=state if state in STATE_FILTERS else "",
         method=method if method in METHOD_FILTERS else "",
