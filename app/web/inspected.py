@@ -6,7 +6,6 @@ from sqlalchemy.orm import Session
 from app.advisor.answers import Budget, Project
 from app.advisor.recommendation import recommend
 from app.advisor.rulebook import Rulebook
-from app.errors import InvalidInput
 from app.models import Assessment, Dataset, Proposal
 from app.protocol import DatasetSummary
 from app.rulebooks import Rulebooks
@@ -34,7 +33,7 @@ def suggestions(summary: DatasetSummary, project: Project, rulebook: Rulebook) -
         limit=limit,
         whose_limit=whose,
     )
-    return [each for each in inspection.suggestions() if _is_taken(each, rulebook)]
+    return [each for each in inspection.suggestions() if proposing.fits(each, rulebook)]
 
 
 def _limit(project: Project, rulebook: Rulebook) -> tuple[int | None, str]:
@@ -42,16 +41,6 @@ def _limit(project: Project, rulebook: Rulebook) -> tuple[int | None, str]:
     if money and isinstance(money.quantity, Budget) and money.quantity.longest_rollout:
         return money.quantity.longest_rollout, "the longest answer you allow"
     return limit_of(recommend(project, rulebook)), "the limit of the present plan"
-
-
-def _is_taken(suggested: Suggestion, rulebook: Rulebook) -> bool:
-    """A rulebook of the user's own may ask other questions."""
-    part = "measurements" if proposing.is_measurement(suggested.answer) else "answers"
-    try:
-        rulebook.read({part: {suggested.question: suggested.answer}})
-    except InvalidInput:
-        return False
-    return True
 
 
 def propose(

@@ -162,8 +162,8 @@ def find(session: Session, assessment: Assessment, proposal_id: UUID) -> Proposa
     return found
 
 
-def fits(proposal: Proposal, rulebook: Rulebook) -> bool:
-    """Whether the assessment's rulebook, which may be another by now, still takes this."""
+def fits(proposal: Proposal | Suggestion, rulebook: Rulebook) -> bool:
+    """Whether the rulebook takes this: it may be another by now, or the user's own with other questions."""
     part = "measurements" if is_measurement(proposal.answer) else "answers"
     try:
         rulebook.read({part: {proposal.question: proposal.answer}})
