@@ -15,6 +15,7 @@ from app.web import inspecting, proposals_shown, proposing
 from app.web.answer_form import FormDep
 from app.web.deps import AssessmentDep, ItsRulebookDep, PartsDep, SessionDep, render
 from app.web.describing import describe
+from app.web.profile_words import coded
 
 router = APIRouter()
 
@@ -142,5 +143,6 @@ def _page(
         waiting=[each for each in waiting if not each.contradicts],
         settled=[each for each in every if each.proposal.settled_at is not None],
         problems=problems,
+        coded=coded,
         told=told,
     )
