@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from app import __version__, logs
 from app.cli_advice import advise, template
+from app.cli_confirmations import confirmations
 from app.cli_datasets import datasets
 from app.cli_runs import runs
 from app.database import Database
@@ -49,6 +50,7 @@ keys = typer.Typer(no_args_is_help=True, help="API keys for programs.")
 commands.add_typer(keys, name="key")
 commands.add_typer(runs, name="runs")
 commands.add_typer(datasets, name="datasets")
+commands.add_typer(confirmations, name="confirmations")
 commands.command("recommend")(advise)
 commands.command("questionnaire")(template)
 

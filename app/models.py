@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
 from app.advisor.recommendation import Recommendation
 from app.database import Base, Document, now
+from app.outcome import Outcome
 from app.protocol import DatasetSummary, Grader, Happening, Limits, Method, RunSpec, RunState
 
 
@@ -301,7 +302,7 @@ class Confirmation(Base):
     milestone_id: Mapped[UUID] = mapped_column(ForeignKey("milestones.id", ondelete="CASCADE"), index=True)
     run_id: Mapped[UUID] = mapped_column(unique=True)
     """It may be gone."""
-    outcome: Mapped[Any] = mapped_column(Document(Any))
+    outcome: Mapped[Outcome] = mapped_column(Document(Outcome))
     made_at: Mapped[datetime] = mapped_column(default=now)
 
 

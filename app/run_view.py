@@ -231,6 +231,10 @@ def _checkpoints(told: Sequence[CheckpointEvent]) -> list[CheckpointEvent]:
 AT_WORK = (RunState.STARTING, RunState.RUNNING, RunState.EVALUATING, RunState.PAUSING, RunState.CANCELLING)
 
 
+def spent(session: Session, run: Run) -> Spent:
+    return _spent(session, run, _reports(session, run, "state"))
+
+
 def _spent(session: Session, run: Run, states: Sequence[Report]) -> Spent:
     """From what the events tell; an open phase counts up to the latest event."""
     turns = [(report.at, report.what.state) for report in states if isinstance(report.what, StateEvent)]

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from app import wishes
+from app.confirming import confirm, confirm_missed
 from app.copying import conclude, keep, sync, without_nul
 from app.database import Database, now
 from app.errors import Conflict, NotFound, TuningForkError, WorkerAway
@@ -52,6 +53,7 @@ class Sweep:
         self._looked: dict[UUID, float] = {}
         self._looking = threading.Lock()
         self._missing_since: dict[UUID, float] = {}
+        self._looked_back = False
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._loop, name="sweep", daemon=True)
@@ -78,6 +80,9 @@ class Sweep:
             self._wake.clear()
 
     def once(self) -> None:
+        if not self._looked_back:
+            confirm_missed(self._database)
+            self._looked_back = True
         try:
             self._talk_to_the_worker()
         except WorkerAway as error:
@@ -120,6 +125,7 @@ class Sweep:
     def _sync(self, run_id: UUID, timeout: httpx.Timeout = QUICK) -> None:
         try:
             sync(self._database, self._worker, run_id, timeout)
+            confirm(self._database, run_id)
         except NotFound:
             self._miss(run_id)
         except SQLAlchemyError:

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.database import Database, now
-from app.models import Run
+from app.models import Confirmation, Run
 from app.protocol import OVER
 from app.settings import WebSettings
 
@@ -32,6 +32,19 @@ def _claim(session: Session, run: Run) -> bool:
         .returning(Run.id)
     )
     return claimed.first() is not None
+
+
+def _confirmation(found: Confirmation) -> dict[str, object]:
+    """What the run showed about the recommendation it followed."""
+    outcome = found.outcome
+    return {
+        "verdict": outcome.verdict,
+        "advised": outcome.advised,
+        "trained": outcome.trained,
+        "against_the_advice": outcome.is_override,
+        "before": outcome.score.before.value,
+        "after": outcome.score.after.value,
+    }
 
 
 class Webhook:
@@ -71,7 +84,9 @@ class Webhook:
             run = session.get(Run, run_id)
             if run is None or not _claim(session, run):
                 return
-            message = {"event": "run.ended", "run": self._summary(run)}
+            message: dict[str, object] = {"event": "run.ended", "run": self._summary(run)}
+            if found := session.scalar(select(Confirmation).where(Confirmation.run_id == run_id)):
+                message["confirmation"] = _confirmation(found)
         try:
             self._http.post(self._url, json=message).raise_for_status()
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -1,22 +1,29 @@
 """The advisor against published projects whose right method is known, beside three simpler rules.
 
     make calibrate
+    python -m benchmarks.calibration --also cases.json
 
 Prints how often method and plan were right on forty projects, and on others that no weight was set by;
-each miss with what caused it and, last, one line of JSON.
+each miss with what caused it and, last, one line of JSON. `--also` adds a team's own confirmed decisions,
+as `tuning-fork confirmations export` writes them.
 """
 
+import argparse
 import json
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from app.advisor.advice import Contribution, Recommendation
+from app.advisor.answers import Project
 from app.advisor.recommendation import recommend
 from app.advisor.rulebook import Rulebook
+from app.errors import InvalidInput
+from app.graders.comparison import wilson
 from app.main import read_rulebook
 
 FOLDER = Path(__file__).parents[1] / "tests" / "calibration"
@@ -54,6 +61,7 @@ class Case:
     outcome: str
     confidence: str
     answers: Mapping[str, Mapping[str, Any]]
+    measurements: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def method(self) -> Method | None:
@@ -91,7 +99,11 @@ def read_cases(file: Path = CASES) -> list[Case]:
 
 
 def judge(cases: Sequence[Case], rulebook: Rulebook) -> list[Judged]:
-    return [Judged(case, recommend(rulebook.read({"answers": case.answers}), rulebook)) for case in cases]
+    return [Judged(case, recommend(project_of(case, rulebook), rulebook)) for case in cases]
+
+
+def project_of(case: Case, rulebook: Rulebook) -> Project:
+    return rulebook.read({"answers": case.answers, "measurements": case.measurements})
 
 
 def without(question: str, cases: Sequence[Case]) -> list[Case]:
@@ -334,14 +346,97 @@ def report(judged: Sequence[Judged], told: Mapping[str, Any], caveat: str) -> st
     return "\n\n".join("\n".join([title, "-" * len(title), *lines]) for title, lines in sections)
 
 
-def main() -> None:
+# A team's own history
+
+NOT_KNOWN = "not_known"
+"""An outcome that does not tell which method would have been right."""
+
+OWN_CAVEAT = (
+    "Your own confirmed decisions. A run that held shows that its method worked, and rarely that the other\n"
+    "would not have; decisions that nobody confirmed are not here."
+)
+
+
+def read_own(file: Path) -> list[Case]:
+    told = json.loads(file.read_text(encoding="utf-8"))
+    if told.get("format") != "tuning-fork-cases":
+        raise SystemExit(
+            f"{file} holds no calibration cases: write it with `tuning-fork confirmations export`."
+        )
+    return [Case(**case) for case in told["cases"]]
+
+
+def readable(cases: Iterable[Case], rulebook: Rulebook) -> tuple[list[Case], list[str]]:
+    """Cases whose answers this rulebook takes, and why the others are left out."""
+    kept, left_out = [], []
+    for case in cases:
+        try:
+            project_of(case, rulebook)
+            kept.append(case)
+        except InvalidInput as error:
+            left_out.append(f"{case.title}: {'; '.join(problem.what for problem in error.problems)}")
+    return kept, left_out
+
+
+def own_figures(judged: Sequence[Judged], left_out: Sequence[str]) -> dict[str, Any]:
+    known = [one for one in judged if one.case.method]
+    right, of = sum(one.method_right for one in known), len(known)
+    reach = wilson(right, of)
+    return {
+        "cases": len(judged) + len(left_out),
+        "not_known": sum(one.case.outcome == NOT_KNOWN for one in judged),
+        "not_read": len(left_out),
+        "method": shares((one.case.confidence, one.method_right) for one in known),
+        "interval": [round(reach.low, 4), round(reach.high, 4)],
+        "plan": shares((one.case.confidence, one.plan_right) for one in known),
+        "popular_rulebook": shares(
+            (one.case.confidence, popular(one.case) == one.case.method) for one in known
+        ),
+        "method_misses": [one.case.id for one in known if not one.method_right],
+    }
+
+
+def own_report(judged: Sequence[Judged], told: Mapping[str, Any], left_out: Sequence[str]) -> str:
+    rows = [
+        ("advisor, method", "method"),
+        ("advisor, plan", "plan"),
+        ("popular rulebook", "popular_rulebook"),
+    ]
+    columns = (*CONFIDENCES, "all")
+    low, high = told["interval"]
+    head = f"Your own history: {told['cases']} confirmed decisions"
+    return "\n\n".join(
+        [
+            "\n".join([head, "-" * len(head), OWN_CAVEAT]),
+            table(
+                ["right of all", *columns],
+                [[name, *(_share(told[key][column]) for column in columns)] for name, key in rows],
+            ),
+            f"Interval of the method, 95 %: {low:.0%} to {high:.0%}. Not known which was right: "
+            f"{told['not_known']}. Not read by this rulebook: {told['not_read']}.",
+            *[method_miss(one) for one in judged if one.case.method and not one.method_right],
+            *left_out,
+        ]
+    )
+
+
+def main(arguments: Sequence[str] = ()) -> None:
+    asked = argparse.ArgumentParser(description="The advisor against projects whose right method is known.")
+    asked.add_argument("--also", type=Path, help="your own confirmed decisions, exported as cases")
+    also: Path | None = asked.parse_args(list(arguments)).also
     rulebook = read_rulebook()
     judged, held_out = (judge(read_cases(file), rulebook) for file in (CASES, HELD_OUT))
     told, told_held_out = figures(judged, rulebook), figures(held_out, rulebook)
     print(report(judged, told, CAVEAT))
     print(f"\n\n{report(held_out, told_held_out, HELD_OUT_CAVEAT)}\n")
-    print(json.dumps(told | {"held_out": told_held_out}))
+    own: dict[str, Any] = {}
+    if also:
+        kept, left_out = readable(read_own(also), rulebook)
+        judged_own = judge(kept, rulebook)
+        own = {"own": own_figures(judged_own, left_out)}
+        print(f"\n{own_report(judged_own, own['own'], left_out)}\n")
+    print(json.dumps(told | {"held_out": told_held_out} | own))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from json import dumps, loads
 from typing import Annotated, Any, Literal
@@ -47,6 +48,8 @@ class DecisionFile(Message):
     weights: Annotated[dict[str, float], Field(max_length=20)] | None = None
     measurements: Annotated[dict[str, float], Field(max_length=50, default_factory=dict)]
     decision: Filed = Filed()
+    confirmations: Annotated[list[dict[str, Any]], Field(max_length=1000)] = []
+    """What full runs showed about it; told, and not needed to decide again."""
     rulebook: RulebookStamp
     result_sha256: Sha256
     """Over the recommendation's JSON, byte for byte as it stands below."""
@@ -58,7 +61,13 @@ class DecisionFile(Message):
         return told | {"name": self.name, "description": self.description}
 
 
-def to_json(project: Project, advice: Recommendation, filed: Filed, program: str) -> bytes:
+def to_json(
+    project: Project,
+    advice: Recommendation,
+    filed: Filed,
+    program: str,
+    confirmations: Sequence[dict[str, Any]] = (),
+) -> bytes:
     """The recommendation comes last and in one piece, so that its checksum can be taken from the file."""
     head = {
         "format": FORMAT,
@@ -70,6 +79,7 @@ def to_json(project: Project, advice: Recommendation, filed: Filed, program: str
         "measurements": {},
         **wire_of(project),
         "decision": filed.model_dump(),
+        **({"confirmations": list(confirmations)} if confirmations else {}),
         "rulebook": advice.rulebook.model_dump(),
         "result_sha256": checksum(advice),
     }

@@ -137,8 +137,12 @@ def compose(
     filing: Filing | None = None,
     confirmed: Iterable[Confirmed] = (),
     with_notes: bool = True,
+    found: Iterable[str] = (),
 ) -> Record:
-    """`with_notes` is False for readers who may not see what was noted beside the answers."""
+    """`with_notes` is False for readers who may not see what was noted beside the answers.
+
+    `found`: whether the decision held, a sentence for each whole plan that was trained, newest first.
+    """
     writer = _Writer(advice, rulebook)
     filing = filing or Filing()
     parts = (
@@ -152,7 +156,7 @@ def compose(
         writer.changes(),
         writer.consequences(),
         writer.cost(),
-        writer.confirmation(tuple(confirmed)),
+        writer.confirmation(tuple(confirmed), tuple(found)),
         writer.arguments(),
         writer.answers(),
         *writer.notes(project, with_notes),
@@ -468,15 +472,16 @@ class _Writer:
             ),
         )
 
-    def confirmation(self, confirmed: tuple[Confirmed, ...]) -> Part:
+    def confirmation(self, confirmed: tuple[Confirmed, ...], found: tuple[str, ...]) -> Part:
         stages = self.advice.plan.stages
         rows = confirmed or tuple(Confirmed(stage.title) for stage in stages)
         blocks: list[Block] = [
+            *map(told, found[:1]),
             self.line(
                 "The same held-out items and the same grader measure the model before and after training, "
                 "with 95 % intervals. The decision held if the score rose by more than chance explains and "
                 "nothing else got worse."
-            )
+            ),
         ]
         if rows:
             blocks.append(
@@ -489,6 +494,8 @@ class _Writer:
             )
         else:
             blocks.append(self.line("There is no training to confirm yet; the steps above come first."))
+        if found[1:]:
+            blocks += [self.line("Earlier trainings that followed it:"), Bullets(tuple(map(told, found[1:])))]
         return Part("confirmation", "Confirmation", 3, tuple(blocks))
 
     # The case for each side, and everything behind it

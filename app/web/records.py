@@ -14,9 +14,11 @@ from app.advisor.rulebook import Rulebook
 from app.database import now
 from app.errors import Conflict, InvalidInput, Problem
 from app.graders.comparison import mcnemar
-from app.models import Assessment, Milestone, Report, Run
+from app.models import Assessment, Confirmation, Milestone, Report, Run
+from app.outcome import TrainedStage
 from app.protocol import Evaluation, EvaluationEvent, Share
 from app.web.assessing import frozen
+from app.web.confirmed import change, device_time, level, newest_first, said
 from app.web.run_words import duration, percent
 
 Status = Literal["proposed", "accepted", "rejected", "deprecated", "superseded"]
@@ -48,8 +50,9 @@ def record_of(
         milestone.recommendation,
         rulebook,
         filing_of(session, milestone, outside),
-        confirmed(session, milestone, site),
+        stages_run(session, milestone, site),
         with_notes,
+        [told_when(each) for each in newest_first(session, milestone.id)],
     )
 
 
@@ -64,7 +67,10 @@ def json_of(session: Session, milestone: Milestone, rulebook: Rulebook) -> bytes
         supersedes=filing.supersedes,
         superseded_by=filing.superseded_by,
     )
-    return decision_file.to_json(frozen(milestone, rulebook), milestone.recommendation, filed, __version__)
+    found = [each.outcome.model_dump(mode="json") for each in newest_first(session, milestone.id)]
+    return decision_file.to_json(
+        frozen(milestone, rulebook), milestone.recommendation, filed, __version__, found
+    )
 
 
 def csv_of(milestone: Milestone, rulebook: Rulebook) -> str:
@@ -106,19 +112,44 @@ def called(milestone: Milestone, seen_from: Milestone | None = None) -> str:
 # What the runs found
 
 
-def confirmed(session: Session, milestone: Milestone, site: str) -> tuple[Confirmed, ...]:
-    """A row for each stage of the plan, with the newest run of it."""
+def told_when(confirmation: Confirmation) -> str:
+    return f"{said(confirmation.outcome)} Confirmed on {confirmation.made_at.date().isoformat()}."
+
+
+def stages_run(session: Session, milestone: Milestone, site: str) -> tuple[Confirmed, ...]:
+    """A row for each stage of the plan, with the newest run of it; what a deleted run had shown stays."""
     stages = milestone.recommendation.plan.stages
-    runs = session.scalars(select(Run).where(Run.milestone_id == milestone.id).order_by(Run.created_at))
-    newest = {run.stage: run for run in runs}
+    runs = session.scalars(
+        select(Run).where(Run.milestone_id == milestone.id, Run.pilot_id.is_(None)).order_by(Run.created_at)
+    )
+    newest = {run.stage: run for run in runs if run.kind != "probe"}
+    last = newest_first(session, milestone.id)[:1]
+    kept = {stage.stage: stage for each in last for stage in each.outcome.stages}
     return tuple(
-        _confirmed(session, stage.title, newest.get(number), site) for number, stage in enumerate(stages, 1)
+        _stage_run(session, stage.title, newest[number], site)
+        if number in newest
+        else _remembered(stage.title, kept.get(number))
+        for number, stage in enumerate(stages, 1)
     )
 
 
-def _confirmed(session: Session, stage: str, run: Run | None, site: str) -> Confirmed:
-    if run is None:
-        return Confirmed(stage)
+def _remembered(title: str, stage: TrainedStage | None) -> Confirmed:
+    """The run is gone, or there was none."""
+    if stage is None:
+        return Confirmed(title)
+    score = stage.score
+    return Confirmed(
+        title,
+        "",
+        f"{stage.name} (deleted)",
+        level(score.before) if score else "not measured",
+        level(score.after) if score else "not measured",
+        change(score) if score else "not measured",
+        device_time(stage.device_hours),
+    )
+
+
+def _stage_run(session: Session, stage: str, run: Run, site: str) -> Confirmed:
     link = f"{site}/runs/{run.id}" if site else ""
     if not run.state.is_over:
         words = run_view.words(run).lower()

@@ -3,6 +3,7 @@
 from app.web.api import (
     assessments,
     compare,
+    confirmations,
     datasets,
     estimates,
     first_batch,
@@ -34,6 +35,7 @@ ROUTERS = [
     milestones.router,
     shares.router,
     compare.router,
+    confirmations.router,
     whatif.router,
     rulebooks.router,
     graders.router,

@@ -11,10 +11,10 @@ from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.errors import InvalidInput, Problem
-from app.models import Assessment, Dataset, NamedGrader, Pilot, Run
+from app.models import Assessment, Confirmation, Dataset, NamedGrader, Pilot, Run
 
 T = TypeVar("T")
-Row = TypeVar("Row", Assessment, Dataset, NamedGrader, Pilot, Run)
+Row = TypeVar("Row", Assessment, Confirmation, Dataset, NamedGrader, Pilot, Run)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -31,16 +31,18 @@ class Page(BaseModel, Generic[T]):
 def page_of(
     session: Session, table: type[Row], limit: int, cursor: str | None, *which: ColumnElement[bool]
 ) -> tuple[list[Row], str | None]:
-    rows = select(table).where(*which).order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
+    when = table.made_at if issubclass(table, Confirmation) else table.created_at
+    rows = select(table).where(*which).order_by(when.desc(), table.id.desc()).limit(limit + 1)
     if cursor is not None:
-        rows = rows.where(tuple_(table.created_at, table.id) < tuple_(*_position(cursor)))
+        rows = rows.where(tuple_(when, table.id) < tuple_(*_position(cursor)))
     found = list(session.scalars(rows))
     more = len(found) > limit
     return found[:limit], _cursor(found[limit - 1]) if more else None
 
 
-def _cursor(row: Assessment | Dataset | NamedGrader | Pilot | Run) -> str:
-    return f"{(row.created_at - EPOCH) // timedelta(microseconds=1)}-{row.id.hex}"
+def _cursor(row: Assessment | Confirmation | Dataset | NamedGrader | Pilot | Run) -> str:
+    when = row.made_at if isinstance(row, Confirmation) else row.created_at
+    return f"{(when - EPOCH) // timedelta(microseconds=1)}-{row.id.hex}"
 
 
 def _position(cursor: str) -> tuple[datetime, UUID]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.models import Assessment, Report, Run
 from app.protocol import OVER, HealthEvent, RunState
+from app.web.confirmed import often_held
 from app.web.deps import RulebookDep, SessionDep, render
 from app.web.pages.runs import held_out_share, lines
 from app.web.records import review_due
@@ -48,6 +49,7 @@ def home(request: Request, rulebook: RulebookDep, session: SessionDep) -> Respon
         alerts=alerts(session, active, ended),
         reviews=[(each, due) for each in assessments if (due := review_due(each))][:SHOWN],
         starter=starter_run(session),
+        often=often_held(session),
         nothing_yet=not assessments and not results and all(run.kind == "starter" for run in active),
     )
 

@@ -16,9 +16,11 @@ from app.models import Assessment, Milestone
 from app.protocol import Name
 from app.web.advice_shown import scale
 from app.web.answer_form import FormDep
-from app.web.assessing import at_number, numbered
+from app.web.assessing import at_number, latest, numbered
+from app.web.confirmed import newest_first
 from app.web.deps import AssessmentDep, Parts, PartsDep, SessionDep, render
 from app.web.etags import decision_token
+from app.web.ladder import ladder
 from app.web.records import (
     STATUSES,
     Decided,
@@ -78,6 +80,9 @@ def _page(
         assessment=assessment,
         milestone=milestone,
         record=record,
+        rungs=ladder(session, assessment, milestone) if milestone.kind == "decision" else [],
+        climbing=milestone is latest(assessment),
+        confirmed=bool(newest_first(session, milestone.id)),
         text=markdown(record),
         factors=milestone.recommendation.factors,
         scale=scale(milestone.recommendation),
@@ -182,7 +187,7 @@ def record_markdown(
     parts: PartsDep,
     number: int | None = None,
 ) -> Response:
-    milestone = _asked_for(assessment, number)
+    milestone = chosen(assessment, number)
     rulebook = parts.rulebooks.of(session, milestone.rulebook_checksum)
     text = markdown(record_of(session, milestone, rulebook, site_of(request, parts)))
     return _file(text, "text/markdown; charset=utf-8", f"decision-record-{milestone.number}.md")
@@ -192,7 +197,7 @@ def record_markdown(
 def record_json(
     assessment: AssessmentDep, session: SessionDep, parts: PartsDep, number: int | None = None
 ) -> Response:
-    milestone = _asked_for(assessment, number)
+    milestone = chosen(assessment, number)
     rulebook = parts.rulebooks.of(session, milestone.rulebook_checksum)
     body = json_of(session, milestone, rulebook)
     return _file(body, "application/json", f"decision-record-{milestone.number}.json")
@@ -202,7 +207,7 @@ def record_json(
 def contributions_csv(
     assessment: AssessmentDep, session: SessionDep, parts: PartsDep, number: int | None = None
 ) -> Response:
-    milestone = _asked_for(assessment, number)
+    milestone = chosen(assessment, number)
     rulebook = parts.rulebooks.of(session, milestone.rulebook_checksum)
     text = csv_of(milestone, rulebook)
     return _file(text, "text/csv; charset=utf-8; header=present", f"contributions-{milestone.number}.csv")
@@ -214,7 +219,7 @@ def _file(content: str | bytes, kind: str, name: str) -> Response:
     )
 
 
-def _asked_for(assessment: Assessment, number: int | None) -> Milestone:
+def chosen(assessment: Assessment, number: int | None) -> Milestone:
     found = numbered(assessment, number)
     if found is None:
         raise NotFound("There is no recommendation yet: check the answers and ask for one.")

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse
 
 from app.advisor import rungs
 from app.advisor.record import cut, with_gates_named
 from app.advisor.vocabulary import Evidence
-from app.models import Assessment, Milestone, Run
+from app.models import Milestone
 from app.web.advice_shown import (
     first_of_all,
     grouped,
@@ -30,6 +29,7 @@ from app.web.deps import (
     readable,
     render,
 )
+from app.web.ladder import ladder
 from app.web.pilot_advice import PilotAdvice, of_milestone
 from app.web.proposals_shown import in_words
 from app.web.proposing import contradictions
@@ -71,7 +71,8 @@ def result(
         milestone=milestone,
         milestones=assessment.decisions,
         current=current,
-        probed=probed(session, assessment),
+        rungs=ladder(session, assessment, milestone) if milestone.kind == "decision" else [],
+        climbing=current,
         changed=changed_since(assessment, milestone, rulebook) if current and rulebook else [],
         sources=_sources(parts, session, milestone),
         piloted=_piloted(parts, session, milestone),
@@ -92,12 +93,6 @@ def result(
         measured=_measured(parts, session, milestone),
         warnings=[gate for gate in r.gates if gate.state == "holds" and gate.effect == "warn"],
     )
-
-
-def probed(session: Session, assessment: Assessment) -> Run | None:
-    """The latest probe of this assessment."""
-    launched = select(Run).where(Run.assessment_id == assessment.id).order_by(Run.created_at.desc())
-    return next((run for run in session.scalars(launched) if run.kind == "probe"), None)
 
 
 def _piloted(parts: Parts, session: Session, milestone: Milestone) -> PilotAdvice | None:

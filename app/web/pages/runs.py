@@ -20,6 +20,7 @@ from app.protocol import Artifact, MetricEvent, RunState, SampleEvent
 from app.run_view import RunView, evaluations
 from app.web import (
     charts,
+    confirmed,
     evaluation_words,
     named_datasets,
     probe_proposals,
@@ -220,7 +221,17 @@ def show_run(
         counted=evaluation_words.counted,
         reach=evaluation_words.reach,
         right_of=right_of,
+        confirmed=_confirmed(session, run),
     )
+
+
+def _confirmed(session: Session, run: Run) -> tuple[str, str] | None:
+    """What it showed about the recommendation it followed, and where that stands."""
+    found = confirmed.of_run(session, run.id)
+    if found is None:
+        return None
+    (decided,) = confirmed.decisions(session, [found])
+    return confirmed.said(found.outcome), decided.record
 
 
 SNIPPETS = {
