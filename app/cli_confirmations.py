@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.errors import Malformed
 from app.remote import Remote
@@ -46,7 +46,7 @@ def show_summary(as_json: AsJson = False) -> None:
     if as_json:
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
-    table = Table("decisions", "held", "not shown", "did not hold", "95 % interval")
+    table = Table(Column("decisions", no_wrap=True), "held", "not shown", "did not hold", "95 % interval")
     for each in (told["all"], *told["by_band"], *told["by_rung"], told["overrides"]):
         reach = f"{each['low']:.0%} to {each['high']:.0%}" if each["n"] else ""
         counts = (str(each["not_shown"]), str(each["did_not_hold"]))

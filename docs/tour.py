@@ -6,6 +6,7 @@
 The pictures go to docs/images/tour. It takes as long as a probe, a pilot and two trainings do.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -24,12 +25,24 @@ PATIENCE = 40 * MINUTE
 TALL = {"told": 1500, "probed": 1300, "piloted": 1500, "trained": 1340}
 """Stops that say more than fits a usual window."""
 
-SHOWN = {"told", "inspected", "probed", "piloted", "trained", "record", "confirmed", "climbed"}
+TEXT = Path(__file__).parent / "tour.md"
+PLACE = re.compile(r"<!-- picture: (\w+): (.+) -->\n(?:!\[.*\n)?")
+"""Where a picture stands in the text: its stop, and what it shows."""
+
+
+def place_pictures() -> None:
+    """Beside each place the picture, once it is taken."""
+    shown = PLACE.sub(
+        r"<!-- picture: \1: \2 -->\n![\2](images/tour/\1.png)\n", TEXT.read_text(encoding="utf-8")
+    )
+    TEXT.write_text(shown, encoding="utf-8")
 
 
 def tour(page: Page, link: str) -> None:
+    shown = {stop for stop, _ in PLACE.findall(TEXT.read_text(encoding="utf-8"))}
+
     def look(stop: str) -> None:
-        if stop not in SHOWN:
+        if stop not in shown:
             return
         page.set_viewport_size(WIDE | {"height": TALL.get(stop, WIDE["height"])})
         page.wait_for_timeout(500)
@@ -50,6 +63,7 @@ def tour(page: Page, link: str) -> None:
     confirm(page, look)
     page.goto(f"{assessment}/result#ladder")
     look("climbed")
+    place_pictures()
 
 
 def main() -> None:
