@@ -41,15 +41,15 @@ def _success(report: ProbeReport) -> str:
 def _reasons(report: ProbeReport) -> dict[str, str]:
     usual, limit = usual_group(report), f"{report.max_completion_length:,} tokens"
     found = {
-        "dead_groups": f"{percent(usual.share)} of groups of {usual.group} in which all answers score the "
+        "dead_groups": f"that in {percent(usual.share)} of groups of {usual.group} all answers score the "
         f"same ({percent(usual.all_wrong)} all wrong, {percent(usual.all_right)} all right).",
-        "clipped_share": f"{percent(report.clipped)} of the answers cut at {limit}.",
-        "answer_length_share": f"19 of 20 answers no longer than {report.lengths.p95:g} of {limit}.",
+        "clipped_share": f"that {percent(report.clipped)} of the answers were cut at {limit}.",
+        "answer_length_share": f"that 19 of 20 answers are no longer than {report.lengths.p95:g} of {limit}.",
     }
     if (difference := report.difference) is not None:
         chance = " That may be chance." if difference.low < 0 < difference.high else ""
         found["demonstrations_minus_base"] = (
-            f"the examples {points(difference.value)} against the model under the same grader, "
+            f"that the examples score {points(difference.value)} against the model under the same grader, "
             f"{between(difference)}.{chance}"
         )
     return found
