@@ -128,7 +128,7 @@ def _on_these_terms(name: str, arm: Arm, stage: int, seed: int, spec: RunSpec, m
     """A rate that falls along planned steps says nothing where nobody knows how many there will be."""
     again = f", seed {spec.seed + seed}" if seed else ""
     told = f"{ARMS[arm]}, stage {stage + 1}" if arm == "sft_then_grpo" else ARMS[arm]
-    changed = {"lr_scheduler": "constant", "warmup_ratio": 0.0} | ENDLESS[spec.recipe.kind]
+    changed = {"lr_scheduler": "constant", "warmup_ratio": 0.0, **ENDLESS[spec.recipe.kind]}
     return spec.model_copy(
         update={
             "name": f"{name}: {told}{again}",

@@ -22,7 +22,7 @@ from app.protocol import (
 )
 from app.web import launch_defaults
 from app.web.launch_defaults import Chosen
-from app.web.launch_form import NUMBER, WHOLE
+from app.web.launch_form import NUMBER, WHOLE, TrainingMethod
 from app.web.run_words import count_of, duration
 
 WARM_START = "warm_start"
@@ -99,7 +99,7 @@ def _recipes(given: Terms, arm: Arm) -> list[Recipe]:
 def _usual(given: Terms, arm: Arm, stage: str) -> Recipe:
     """SFT by itself learns from all demonstrations, however few a warm start would take."""
     chosen = Chosen(arm, *(getattr(given.chosen, name) for name in CHOSEN))
-    method: launch_defaults.TrainingMethod = "grpo" if stage == "grpo" else "sft"
+    method: TrainingMethod = "grpo" if stage == "grpo" else "sft"
     recipe = launch_defaults.recipe_for(method, chosen, _task(given.base), given.advice)
     if isinstance(recipe, SftRecipe) and stage != WARM_START:
         return recipe.model_copy(update={"max_demonstrations": None})

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from app.graders.comparison import MeanScore, pooled_difference, pooled_score
 from app.pilots import ARMS, Arm
-from app.protocol import Difference, Evaluation, HealthEvent, RunSpec, RunState
+from app.protocol import Difference, Evaluation, HealthEvent, RunSpec, RunState, SampledAnswer
 from app.web.pilot_pace import NOTHING, Trained, pace
 from app.web.run_words import count_of, duration, listed
 
@@ -375,7 +375,7 @@ def _measured_pace(runs: Sequence[Told], method: Arm) -> MeasuredPace | None:
 
 def _samples(courses: Mapping[Arm, Mapping[int, Course]]) -> Iterator[SideBySide]:
     """Items that all arms showed, those first on which they differ."""
-    shown = {}
+    shown: dict[Arm, dict[int, SampledAnswer]] = {}
     for arm, by_seed in courses.items():
         first = next((course for course in by_seed.values() if _is_complete(course, arm)), None)
         if first is not None and first[-1].after is not None:

@@ -1,6 +1,6 @@
 """Pilots: both methods tried on equal terms, compared with intervals, and what that does to the advice."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Body, Response
 
@@ -112,7 +112,7 @@ def _base(assessment: Assessment, order: PilotOrder, known: RunSpec | None) -> R
     given = {name: value for name in fields if (value := getattr(order, name)) is not None}
     if order.model is not None and order.starts_from is None:
         given["starts_from"] = None
-    usual = {"name": f"Pilot: {assessment.name}"[:90].strip(), "recipe": ProbeRecipe()}
+    usual: dict[str, Any] = {"name": f"Pilot: {assessment.name}"[:90].strip(), "recipe": ProbeRecipe()}
     if known is not None:
         usual |= {name: getattr(known, name) for name in fields if name != "name"}
     whole = usual | given
