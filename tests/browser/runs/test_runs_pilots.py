@@ -92,13 +92,15 @@ def test_the_verdict_comes_first_and_the_table_has_the_pictures_figures(look, wo
     expect(page.get_by_role("heading", name="What it cannot tell")).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [1280, 390, 320])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_can_be_read_everywhere_and_by_everybody(look, violations, finished, assessment, width, scheme):
+def test_it_can_be_read_everywhere_and_by_everybody(look, violations, finished, assessment):
     for path in (f"/pilots/{finished}", f"/assessments/{assessment}/pilot"):
-        page = look(path, viewport={"width": width, "height": 900}, color_scheme=scheme)
-        assert violations(page) == ""
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page = look(path)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert violations(page) == ""
+        for width in (390, 320):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("java_script_enabled", [True, False])
@@ -132,7 +134,7 @@ def test_what_it_showed_is_accepted_and_the_result_page_shows_the_advice_with_an
     page.get_by_role("checkbox").first.check()
     page.get_by_role("button", name=re.compile("Accept")).first.click()
     page.goto(f"/assessments/{made}/check")
-    expect(page.get_by_text("What did a pilot of both methods show?")).to_be_visible()
+    expect(page.get_by_text("What did a pilot of both methods show?", exact=True)).to_be_visible()
     page.get_by_role("button", name="Get recommendation").first.click()
     page.wait_for_url("**/result")
     expect(page.get_by_role("heading", name="What the pilot changed")).to_be_visible()
