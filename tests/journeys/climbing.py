@@ -28,16 +28,18 @@ def climb(page: Page, action: str) -> None:
 
 def accept_everything(page: Page, look: Look, stop: str) -> None:
     """From the proposals of one source to a new recommendation that knows them."""
-    while page.get_by_role("button", name=re.compile("^Take what was found")).count():
-        page.get_by_role("button", name=re.compile("^Take what was found")).first.click()
+    page.wait_for_url("**/proposals*")
+    while (take := page.get_by_role("button", name=re.compile("^Take what was found"))).count():
+        with page.expect_navigation():
+            take.first.click()
     for box in page.get_by_role("checkbox").all():
         box.check()
     look(stop)
-    if page.get_by_role("button", name="Accept all that are ticked").count():
-        page.get_by_role("button", name="Accept all that are ticked").click()
-    page.get_by_role("link", name=re.compile("^(Check your answers|See the recommendation)$")).click()
-    if page.url.endswith("/check"):
-        page.get_by_role("button", name="Get recommendation").first.click()
+    if (accept := page.get_by_role("button", name="Accept all that are ticked")).count():
+        with page.expect_navigation():
+            accept.click()
+    page.goto(f"{page.url.partition('/proposals')[0]}/check")
+    page.get_by_role("button", name="Get recommendation").first.click()
     page.wait_for_url("**/result")
 
 
