@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -26,7 +26,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the API's own answer
 @confirmations.command("list")
 def list_confirmations(as_json: AsJson = False) -> None:
     """All confirmed decisions, newest first."""
-    found, cursor = [], ""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = ""
     while cursor is not None:
         asked = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
         page = Remote().ask("GET", "/confirmations", params=asked)

@@ -18,7 +18,7 @@ from app.graders.comparison import wilson
 from app.models import Confirmation, Milestone
 from app.outcome import Cost, Level, Measured, Outcome
 from app.web import charts
-from app.web.run_words import listed, percent
+from app.web.run_words import count_of, listed, percent
 
 TOO_FEW = 10
 """Below so many decisions a share is told as a count, and said to be too few to tell."""
@@ -112,7 +112,7 @@ def _but(outcome: Outcome) -> str:
 
 
 def cost_in_words(cost: Cost) -> str:
-    """`at 3.1 device-hours, against 1.5 to 4 estimated (1.3 times the typical)`."""
+    """`at 3.1 device-hours, against 1.5 to 4 device-hours estimated (1.3 times the typical)`."""
     spent = f"at {device_time(cost.device_hours)}"
     if cost.money is not None and cost.price is not None:
         spent += f" ({money(cost.money)} at {money(cost.price)} an hour)"
@@ -121,12 +121,16 @@ def cost_in_words(cost: Cost) -> str:
     expected = figures.between(cost.estimated.device_hours)
     if cost.ratio is None:
         return f"{spent}; the {expected} device-hours estimated were for {cost.estimated.model}"
-    return f"{spent}, against {expected} estimated ({figures.plain(cost.ratio)} times the typical)"
+    return f"{spent}, against {expected} device-hours estimated ({_times(cost.ratio)} the typical)"
+
+
+def _times(ratio: float) -> str:
+    return "less than a hundredth of" if ratio < 0.01 else f"{figures.plain(ratio)} times"
 
 
 def device_time(hours: float) -> str:
     if hours * 60 < 1:
-        return f"{hours * 3600:.0f} device-seconds"
+        return count_of(round(hours * 3600), "device-second")
     return f"{hours * 60:.1f} device-minutes" if hours < 1 else f"{hours:,.1f} device-hours"
 
 
