@@ -271,7 +271,7 @@ def test_notes_and_evidence_stand_behind_the_answer_on_check_and_result(
     for where in ("check", "result"):
         page.goto(f"{path}/{where}")
         page.evaluate("document.querySelectorAll('main details').forEach((each) => { each.open = true })")
-        expect(page.get_by_text(NOTE)).to_have_count(22)
+        expect(page.get_by_text(NOTE)).to_have_count(len(RULEBOOK.questions))
         link = page.get_by_role("link", name="Evidence at wiki.example.org").first
         expect(link).to_be_visible()
         rel = link.get_attribute("rel") or ""
