@@ -250,7 +250,7 @@ def changed_since(assessment: Assessment, milestone: Milestone, rulebook: Rulebo
     present = answers(assessment)
     changed = [
         question.title
-        for _, question in asked(rulebook)
+        for question in rulebook.questions.values()
         if present.get(question.id) != milestone.answers.get(question.id)
     ]
     if assessment.weights != milestone.weights:
