@@ -23,11 +23,12 @@ class Turns:
         self._last = steps
         self._done = self._of(used)
 
-    def is_due(self, step: int, used: float | None) -> bool:
+    def is_due(self, step: int, used: float | None, is_last: bool = False) -> bool:
+        """`is_last` of a step after which the budget ends the training."""
         if used is None:
             return step in self._by_step
         before, self._done = self._done, self._of(used)
-        return self._done > before or (step == self._last and self._number > 0)
+        return self._done > before or ((is_last or step == self._last) and self._number > 0)
 
     def _of(self, used: float | None) -> int:
         return math.floor(min(used or 0.0, 1.0) * self._number)

@@ -79,7 +79,8 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
         is_one = any(name.startswith(HELD_OUT) for name in logs)
         if is_one or SUMMARY in logs or self._run.stop_requested:
             return
-        if self._turns.is_due(state.global_step, self._run.budget_used) and self._is_affordable():
+        ends, used = control.should_training_stop, self._run.budget_used
+        if self._turns.is_due(state.global_step, used, is_last=ends) and self._is_affordable():
             with self._run.clock.aside():
                 self._check(args, state, control, model)
 

@@ -234,7 +234,7 @@ def _told(session: Session, run: Run) -> Told:
     )
 
 
-def _reports(run: Run, *kinds: str) -> Select[tuple[Report]]:
+def _reports(run: Run, *kinds: str) -> Select[Report]:
     return select(Report).where(Report.run_id == run.id, Report.kind.in_(kinds)).order_by(Report.seq)
 
 

@@ -172,7 +172,7 @@ def _courses(runs: Sequence[Told], arm: Arm) -> dict[int, Course]:
     found: dict[int, list[Told]] = {}
     for run in sorted((run for run in runs if run.arm == arm), key=lambda run: run.stage):
         found.setdefault(run.seed, []).append(run)
-    return found
+    return {seed: tuple(stages) for seed, stages in found.items()}
 
 
 STAGES: Mapping[Arm, int] = {"sft": 1, "grpo": 1, "sft_then_grpo": 2}
