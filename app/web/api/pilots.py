@@ -25,6 +25,7 @@ from app.protocol import (
 )
 from app.web import launch_words, pilot_form, probe_form
 from app.web.api.paging import Cursor, Limit, Page, page_of
+from app.web.api.probes import RULINGS
 from app.web.api.runs import Key
 from app.web.deps import AssessmentDep, ItsReadableRulebookDep, SessionDep, SettingsDep, SweepDep
 from app.web.launch_stock import StockDep
@@ -58,11 +59,13 @@ class PilotOrder(Message):
     seed: int | None = None
 
 
+THREE_SEEDS = {"minutes": 10.0, "arms": ["sft", "grpo", "sft_then_grpo"], "seeds": 3}
+
 ORDERS = {
-    "as_before": {"summary": "With everything as chosen before", "value": {}},
+    "starter": {"summary": "The starter model on the rulings", "value": RULINGS},
     "three_seeds": {
         "summary": "Ten minutes for each of three arms, three times",
-        "value": {"plan": {"minutes": 10.0, "arms": ["sft", "grpo", "sft_then_grpo"], "seeds": 3}},
+        "value": RULINGS | {"plan": THREE_SEEDS},
     },
 }
 

@@ -28,12 +28,22 @@ class ProbeOrder(Message):
     seed: int | None = None
 
 
-ORDERS = {
-    "as_before": {"summary": "With everything as chosen before", "value": {}},
-    "warmer": {
-        "summary": "More prompts, warmer",
-        "value": {"recipe": {"kind": "probe", "prompts": 64, "samples": 8, "temperature": 1.2}},
+RULINGS = {
+    "model": {"kind": "starter"},
+    "dataset": {"kind": "generated", "name": "rulings"},
+    "grader": {
+        "type": "regex",
+        "name": "ruling",
+        "pattern": "Ruling: (\\w+)",
+        "match": "last",
+        "reference": "{{ item.answer }}",
     },
+}
+WARMER = {"kind": "probe", "prompts": 64, "samples": 8, "temperature": 1.2}
+
+ORDERS = {
+    "starter": {"summary": "The starter model on the rulings", "value": RULINGS},
+    "warmer": {"summary": "The same on more prompts, and warmer", "value": RULINGS | {"recipe": WARMER}},
 }
 
 
