@@ -20,7 +20,12 @@ TuningForkError                 500
 └── BrokenRulebook              500   at start-up only; an upload is InvalidInput
 """
 
+import errno
+
 from pydantic import BaseModel, ConfigDict
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What the system says where a disk takes nothing more."""
 
 
 class Problem(BaseModel):

@@ -1,6 +1,5 @@
 """A failure told to whoever asked: problem+json to programs, a page with a way back to people."""
 
-import errno
 from collections.abc import Mapping
 from sqlite3 import SQLITE_FULL, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE, SQLITE_READONLY
 
@@ -13,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from app.errors import (
+    NO_ROOM,
     Conflict,
     Malformed,
     NotAllowed,
@@ -28,7 +28,6 @@ from app.errors import (
 from app.http_json import invalid_input, problem_response
 from app.web.deps import render
 
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 SQLITE_NO_ROOM = frozenset({SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_IOERR_SHMSIZE, SQLITE_READONLY})
 
 BY_STATUS: dict[int, type[TuningForkError]] = {

@@ -1,6 +1,5 @@
 """The worker service: create_app(settings) wires everything, nothing else does."""
 
-import errno
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app import __version__
-from app.errors import Malformed, NotAllowed, NotFound, TuningForkError, Unavailable
+from app.errors import NO_ROOM, Malformed, NotAllowed, NotFound, TuningForkError, Unavailable
 from app.graders.sandbox import availability
 from app.http_json import invalid_input, problem_response
 from app.settings import WorkerSettings
@@ -33,7 +32,6 @@ from app.worker.trial_runs import Surroundings
 
 log = logging.getLogger(__name__)
 
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 ROUTERS = (
     health.router,
