@@ -7,7 +7,7 @@ from os import PathLike, stat_result
 from pathlib import Path
 
 import httpx
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
 from app import __version__
@@ -66,7 +66,7 @@ def create_app(settings: WebSettings, worker_transport: httpx.BaseTransport | No
     )
     app.state.parts = parts
     app.mount("/static", VersionedFiles(directory=ROOT / "static"), name="static")
-    _include_routers(app, settings)
+    app.router.routes.extend(_routes())
     document(app, parts.rulebook)
     return app
 
@@ -120,11 +120,6 @@ def _parts(settings: WebSettings, worker_transport: httpx.BaseTransport | None) 
     worker = WorkerClient(settings.worker_url, worker_token(settings), worker_transport)
     database = Database(settings.resolved_database_url())
     require_head(database)
-    templates = Environment(
-        loader=FileSystemLoader(ROOT / "templates"), autoescape=True, undefined=StrictUndefined
-    )
-    templates.globals["figures"] = figures
-    templates.filters["two_places"] = two_places
     rulebooks = Rulebooks(database, read_rulebook(), rulebook_files())
     return Parts(
         settings=settings,
@@ -132,7 +127,7 @@ def _parts(settings: WebSettings, worker_transport: httpx.BaseTransport | None) 
         rulebooks=rulebooks,
         worker=worker,
         assistant=Assistant(settings),
-        templates=Jinja2Templates(env=templates),
+        templates=Jinja2Templates(env=_templates()),
         sweep=Sweep(settings, database, worker, heed=_heeding(database, rulebooks)),
         limiter=Limiter(settings.recommendations_per_minute),
         login_limiter=Limiter(settings.logins_per_minute),
@@ -155,18 +150,31 @@ async def _answer(request: Request, error: Exception) -> Response:
     return tell(request, error)
 
 
-def _include_routers(app: FastAPI, settings: WebSettings) -> None:
+@cache
+def _routes() -> list[BaseRoute]:
+    """Part of the program: the framework works out a route's parameters once, at its first request."""
+    router = APIRouter()
     # The one address that is asked in great numbers is answered before the framework's machinery for
     # dependencies and response models; the second line is its documentation.
-    app.router.routes.insert(0, Route("/api/v1/recommendations", api.advise, methods=["POST"]))
-    app.add_api_route("/api/v1/recommendations", api.advise, **api.ADVICE)
-    for router in api.ROUTERS:
-        app.include_router(router, prefix="/api/v1")
-    app.include_router(api.UPLOADS, prefix="/api/v1")
-    app.include_router(api.HEALTH)
-    for router in pages.ROUTERS:
-        app.include_router(router, include_in_schema=False)
-    app.include_router(pages.UPLOADS, include_in_schema=False)
+    router.routes.append(Route("/api/v1/recommendations", api.advise, methods=["POST"]))
+    router.add_api_route("/api/v1/recommendations", api.advise, **api.ADVICE)
+    for each in (*api.ROUTERS, api.UPLOADS):
+        router.include_router(each, prefix="/api/v1")
+    router.include_router(api.HEALTH)
+    for each in (*pages.ROUTERS, pages.UPLOADS):
+        router.include_router(each, include_in_schema=False)
+    return router.routes
+
+
+@cache
+def _templates() -> Environment:
+    """Part of the program: compiled once a process."""
+    found = Environment(
+        loader=FileSystemLoader(ROOT / "templates"), autoescape=True, undefined=StrictUndefined
+    )
+    found.globals["figures"] = figures
+    found.filters["two_places"] = two_places
+    return found
 
 
 class VersionedFiles(StaticFiles):

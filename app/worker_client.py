@@ -50,6 +50,8 @@ PLAY = httpx.Timeout(30, connect=3)
 """The worker says every two seconds that it still waits for the models."""
 UPLOAD = httpx.Timeout(600, connect=3)
 """The worker answers only after it has read and judged every row, or fetched them from the hub."""
+PROFILE = httpx.Timeout(60, connect=3)
+"""A generated dataset is made and looked through when it is first asked for."""
 
 JSON = {"content-type": "application/json"}
 
@@ -167,8 +169,8 @@ class WorkerClient:
         return _read(SUMMARY, self._post("/datasets", order))
 
     def rows(self, ref: DatasetRef, offset: int, limit: int) -> RowsPage:
-        wanted = {"offset": offset, "limit": limit}
-        return _read(TypeAdapter(RowsPage), self._ask("GET", f"/datasets/{_key(ref)}/rows", params=wanted))
+        path, wanted = f"/datasets/{_key(ref)}/rows", {"offset": offset, "limit": limit}
+        return _read(TypeAdapter(RowsPage), self._ask("GET", path, params=wanted, timeout=PROFILE))
 
     def held_out(self, sha256: str, items: int) -> HeldOut:
         answer = self._ask("GET", f"/datasets/{sha256}/split", params={"items": items})
@@ -184,7 +186,7 @@ class WorkerClient:
         return _read(SUMMARIES, self._ask("GET", "/datasets"))
 
     def dataset(self, ref: DatasetRef) -> DatasetSummary:
-        return _read(SUMMARY, self._ask("GET", f"/datasets/{_key(ref)}"))
+        return _read(SUMMARY, self._ask("GET", f"/datasets/{_key(ref)}", timeout=PROFILE))
 
     def delete_dataset(self, sha256: str) -> None:
         self._forget(f"/datasets/{sha256}")

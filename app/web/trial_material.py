@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.database import Database
+from app.datasets.gathering import PREVIEW_ROWS
 from app.errors import InvalidInput, NotFound, Problem
 from app.models import Dataset, Report, Run
 from app.protocol import (
@@ -54,7 +55,7 @@ def trial(
 
 
 def rows_of_dataset(database: Database, worker: WorkerClient, ref: DatasetRef) -> list[TriedRow]:
-    """Those of its preview. No transaction may be open: a generated one is asked of the worker."""
+    """The first ones. No transaction may be open: those of a generated one are asked of the worker."""
     if isinstance(ref, UploadedDataset):
         with database.reading() as session:
             found = session.scalars(select(Dataset).where(Dataset.sha256 == ref.sha256)).first()
@@ -62,7 +63,7 @@ def rows_of_dataset(database: Database, worker: WorkerClient, ref: DatasetRef) -
             raise NotFound("There is no dataset with this hash.")
         preview = found.summary.preview
     else:
-        preview = worker.dataset(ref).preview
+        preview = worker.rows(ref, 0, PREVIEW_ROWS).rows
     return [tried_row(row) for row in preview]
 
 
