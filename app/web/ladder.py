@@ -72,14 +72,17 @@ def _inspected(session: Session, assessment: Assessment, milestone: Milestone) -
     known = [Known(_sentence(linked), linked.href)] if linked else []
     count = _resting(milestone, "inspected") + _measurements(session, milestone, "dataset")
     action = Known("Inspect it again" if linked else "Link a dataset", f"/assessments/{assessment.id}#data")
-    return Rung(
-        "inspected",
-        "Inspected",
-        "How much data there is, and of what kind.",
-        (*known, *_standing(session, assessment, "dataset", count)),
-        action,
-        counts=count > 0,
+    about = "How much data there is, and of what kind."
+    return _measured(
+        "inspected", about, known, _standing(session, assessment, "dataset", count), action, count
     )
+
+
+def _measured(
+    rung: str, about: str, known: list[Known], standing: Iterator[Known], action: Known, count: int
+) -> Rung:
+    """`count` answers and measurements of the recommendation rest on it."""
+    return Rung(rung, rung.capitalize(), about, (*known, *standing), action, counts=count > 0)
 
 
 def _sentence(source: Source) -> str:
@@ -96,14 +99,8 @@ def _probed(session: Session, assessment: Assessment, milestone: Milestone) -> R
     action = Known(
         "Probe again" if newest else "Probe the model", f"/assessments/{assessment.id}/probe", True
     )
-    return Rung(
-        "probed",
-        "Probed",
-        "Whether the model sometimes succeeds, so that GRPO has something to learn from.",
-        (*known, *_standing(session, assessment, "run", count)),
-        action,
-        counts=count > 0,
-    )
+    about = "Whether the model sometimes succeeds, so that GRPO has something to learn from."
+    return _measured("probed", about, known, _standing(session, assessment, "run", count), action, count)
 
 
 def _found_by(session: Session, run: Run) -> str:
@@ -125,14 +122,8 @@ def _piloted(session: Session, assessment: Assessment, milestone: Milestone) -> 
     found = [p.answer_label for p in milestone.recommendation.contributions if p.basis == "piloted"]
     known += [Known(f"{label}.") for label in found[:1]]
     action = Known("Let both try again" if pilots else "Let both try", f"/assessments/{assessment.id}/pilot")
-    return Rung(
-        "piloted",
-        "Piloted",
-        "Which method moves the score further in the same time.",
-        (*known, *_standing(session, assessment, "pilot", count)),
-        action,
-        counts=count > 0,
-    )
+    about = "Which method moves the score further in the same time."
+    return _measured("piloted", about, known, _standing(session, assessment, "pilot", count), action, count)
 
 
 def _course_of(session: Session, pilot: Pilot) -> str:

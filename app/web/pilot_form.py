@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 
+from app import pilots
 from app.advisor.recommendation import Recommendation
 from app.datasets import generated
 from app.errors import InvalidInput, Problem
+from app.models import Assessment, Pilot
 from app.pilots import ARMS, Arm, PilotPlan
 from app.protocol import (
     DatasetSummary,
@@ -20,9 +23,12 @@ from app.protocol import (
     RunSpec,
     SftRecipe,
 )
-from app.web import launch_defaults
+from app.settings import WebSettings
+from app.web import launch_defaults, launch_words
 from app.web.launch_defaults import Chosen
 from app.web.launch_form import NUMBER, WHOLE, TrainingMethod
+from app.web.launch_stock import Stock
+from app.web.launch_values import dataset_value, model_value
 from app.web.run_words import count_of, duration
 
 WARM_START = "warm_start"
@@ -130,6 +136,30 @@ def _evaluation(given: Terms, recipes: Mapping[Arm, Sequence[Recipe]]) -> Evalua
             "max_completion_length": drawn.max_completion_length,
         }
     return plan.model_copy(update=changed)
+
+
+def launch(
+    session: Session,
+    stock: Stock,
+    assessment: Assessment,
+    base: RunSpec,
+    plan: PilotPlan,
+    settings: WebSettings,
+    key: str | None,
+    recipes: Mapping[str, Recipe] | None = None,
+) -> tuple[Pilot, bool]:
+    """The pilot, and whether it is new: `key` sent again names the one it made. Raises InvalidInput, Conflict
+    and RateLimited."""
+    data = dataset_value(base.dataset)
+    refuse_without_demonstrations(stock.datasets.get(data.partition(":")[2]))
+    chosen = launch_words.chosen_in(model_value(base.model) | {"dataset": data}, stock.models, stock.datasets)
+    advice = assessment.decisions[-1].recommendation if assessment.decisions else None
+    arms = arms_of(terms(base, chosen, base.name, advice, recipes), plan)
+    return pilots.launch(session, base.name, plan, arms, settings, assessment=assessment, key=key)
+
+
+def name_for(title: str) -> str:
+    return f"Pilot: {title}"[:90].strip()
 
 
 def refuse_without_demonstrations(summary: DatasetSummary | None) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, BackgroundTasks, Body, Response
 
 from app import pilots
-from app.errors import InvalidInput, Problem
 from app.http_json import StrictRoute
 from app.models import Assessment, Pilot
 from app.pilots import PilotPlan
@@ -23,13 +22,12 @@ from app.protocol import (
     RunSpec,
     SftRecipe,
 )
-from app.web import launch_words, pilot_form, probe_form
+from app.web import pilot_form, probe_form
 from app.web.api.paging import Cursor, Limit, Page, page_of
-from app.web.api.probes import RULINGS
+from app.web.api.probes import RULINGS, whole
 from app.web.api.runs import Key
 from app.web.deps import AssessmentDep, ItsReadableRulebookDep, SessionDep, SettingsDep, SweepDep
 from app.web.launch_stock import StockDep
-from app.web.launch_values import dataset_value, model_value
 from app.web.pilot_deps import PilotDep, PilotViewDep
 from app.web.pilot_view import PilotSummary, PilotView, summary, view
 
@@ -88,21 +86,9 @@ def launch_pilot(
     asked = order or PilotOrder()
     known = probe_form.known(session, assessment, rulebook)
     base = _base(assessment, asked, known)
-    data = dataset_value(base.dataset)
-    pilot_form.refuse_without_demonstrations(stock.datasets.get(data.partition(":")[2]))
-    chosen = launch_words.chosen_in(model_value(base.model) | {"dataset": data}, stock.models, stock.datasets)
-    advice = assessment.decisions[-1].recommendation if assessment.decisions else None
-    terms = pilot_form.terms(base, chosen, base.name, advice, _recipes(asked.recipes))
     plan = asked.plan or PilotPlan(minutes=pilot_form.usual_minutes(base), arms=list(pilots.ARMS))
-    pilot, is_new = pilots.launch(
-        session,
-        base.name,
-        plan,
-        pilot_form.arms_of(terms, plan),
-        settings,
-        assessment=assessment,
-        key=key,
-    )
+    recipes = _recipes(asked.recipes)
+    pilot, is_new = pilot_form.launch(session, stock, assessment, base, plan, settings, key, recipes)
     session.flush()
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/api/v1/pilots/{pilot.id}"
@@ -115,16 +101,10 @@ def _base(assessment: Assessment, order: PilotOrder, known: RunSpec | None) -> R
     given = {name: value for name in fields if (value := getattr(order, name)) is not None}
     if order.model is not None and order.starts_from is None:
         given["starts_from"] = None
-    usual: dict[str, Any] = {"name": f"Pilot: {assessment.name}"[:90].strip(), "recipe": ProbeRecipe()}
+    usual: dict[str, Any] = {"name": pilot_form.name_for(assessment.name), "recipe": ProbeRecipe()}
     if known is not None:
         usual |= {name: getattr(known, name) for name in fields if name != "name"}
-    whole = usual | given
-    lacking = [name for name in ("model", "dataset", "grader") if whole.get(name) is None]
-    if lacking:
-        what = "name it: nothing was launched for this assessment before that says which"
-        problems = tuple(Problem(where=name, what=what) for name in lacking)
-        raise InvalidInput("It is not known what to try both methods on.", problems)
-    return RunSpec.model_validate(whole)
+    return whole(usual | given, "It is not known what to try both methods on.")
 
 
 def _recipes(given: PilotRecipes) -> dict[str, Recipe]:

@@ -1,6 +1,7 @@
 """A probe of an assessment: the starting model tried before anything is trained."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Body, Response
 
@@ -74,14 +75,17 @@ def _spec(assessment: Assessment, order: ProbeOrder, known: RunSpec | None) -> R
     given = {name: value for name, value in order if value is not None}
     if order.model is not None or order.starts_from is not None:
         given["starts_from"] = order.starts_from
-    usual = {"name": probe_form.name_for(assessment.name), "recipe": ProbeRecipe()}
+    usual: dict[str, Any] = {"name": probe_form.name_for(assessment.name), "recipe": ProbeRecipe()}
     if known is not None:
         usual = {name: getattr(known, name) for name in ProbeOrder.model_fields}
         usual["evaluation"] = known.evaluation
-    whole = usual | given
-    lacking = [name for name in ("model", "dataset", "grader") if whole.get(name) is None]
-    if lacking:
+    return whole(usual | given, "It is not known what to probe.")
+
+
+def whole(asked: Mapping[str, Any], lacking: str) -> RunSpec:
+    """Raises InvalidInput with the sentence `lacking` where model, dataset or grader is not known."""
+    missing = [name for name in ("model", "dataset", "grader") if asked.get(name) is None]
+    if missing:
         what = "name it: nothing was launched for this assessment before that says which"
-        problems = tuple(Problem(where=name, what=what) for name in lacking)
-        raise InvalidInput("It is not known what to probe.", problems)
-    return RunSpec.model_validate(whole)
+        raise InvalidInput(lacking, tuple(Problem(where=name, what=what) for name in missing))
+    return RunSpec.model_validate(asked)

@@ -1,7 +1,6 @@
 """Letting both methods try: the form, the pilot's page, cancelling and deleting it."""
 
 from collections.abc import Mapping, Sequence
-from uuid import uuid4
 
 from fastapi import APIRouter, BackgroundTasks, Request, Response
 from fastapi.responses import RedirectResponse
@@ -10,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from app import pilots
 from app.errors import Conflict, InvalidInput, Problem, RateLimited
-from app.models import Assessment, Dataset, Pilot, Run
+from app.models import Assessment, Pilot, Run
 from app.pilots import ARMS, PilotPlan
-from app.protocol import OVER, ProbeRecipe, RunSpec
-from app.web import launch_words, pilot_form, pilot_shown, probe_form
+from app.protocol import OVER, ProbeRecipe
+from app.web import pilot_form, pilot_shown, probe_form
 from app.web.deps import (
     AssessmentDep,
     ItsReadableRulebookDep,
@@ -23,10 +22,9 @@ from app.web.deps import (
     Typed,
     render,
 )
-from app.web.grader_choices import grader_choices, trained_reward_models
-from app.web.launch_stock import Stock, StockDep
+from app.web.launch_stock import StockDep
 from app.web.launch_values import text
-from app.web.pages.launch import origins
+from app.web.pages.asking import Asking, beside_fields, key_of
 from app.web.pilot_deps import PilotDep, PilotViewDep
 from app.web.pilot_proposals import waiting_of
 from app.web.recipe_settings import PROBE
@@ -46,8 +44,8 @@ def ask_pilot(
     rulebook: ItsReadableRulebookDep,
     session: SessionDep,
 ) -> Response:
-    known = probe_form.known(session, assessment, rulebook)
-    return _form(request, session, stock, assessment, known, _filled_in(session, assessment, known))
+    asking = Asking(request, session, stock, assessment, probe_form.known(session, assessment, rulebook))
+    return _form(asking, _filled_in(asking, assessment))
 
 
 @router.post("/assessments/{assessment_id}/pilot")
@@ -63,56 +61,25 @@ def launch_pilot(
     tasks: BackgroundTasks,
 ) -> Response:
     """The button of the result page names nothing: then it is launched with everything as chosen before."""
-    known = probe_form.known(session, assessment, rulebook)
+    asking = Asking(request, session, stock, assessment, probe_form.known(session, assessment, rulebook))
     if not form.get("model"):
         if live := _live(session, assessment):
             return RedirectResponse(f"/pilots/{live.id}", 303)
-        if known is None:
+        if asking.before is None:
             return RedirectResponse(f"/assessments/{assessment.id}/pilot", 303)
-        form = _filled_in(session, assessment, known)
-    graders = _graders(session, known)
-    starts = {value: run.spec for value, run in origins(session, form).items()}
-    base, plan = probe_form.read(_as_probe(form), starts, graders), pilot_form.read(form)
+        form = _filled_in(asking, assessment)
+    base, plan = asking.read(_as_probe(form)), pilot_form.read(form)
     problems = [*base.problems, *plan.problems]
-    if not problems and plan.plan is not None:
-        try:
-            pilot = _launch(session, stock, assessment, form, base.specs[0], plan.plan, settings)
-        except (InvalidInput, RateLimited, Conflict) as error:
-            problems = [_beside(each) for each in error.problems] or [Problem(where="", what=error.sentence)]
-        else:
-            tasks.add_task(sweep.wake)
-            return RedirectResponse(f"/pilots/{pilot.id}", 303)
-    return _form(request, session, stock, assessment, known, form, problems)
-
-
-def _launch(
-    session: Session,
-    stock: Stock,
-    assessment: Assessment,
-    form: Mapping[str, str],
-    base: RunSpec,
-    plan: PilotPlan,
-    settings: SettingsDep,
-) -> Pilot:
-    pilot_form.refuse_without_demonstrations(stock.datasets.get(form.get("dataset", "").partition(":")[2]))
-    chosen = launch_words.chosen_in(form, stock.models, stock.datasets)
-    advice = assessment.decisions[-1].recommendation if assessment.decisions else None
-    terms = pilot_form.terms(base, chosen, base.name, advice)
-    key = f"form/{form['key'][:64]}" if form.get("key") else None
-    pilot, _ = pilots.launch(
-        session,
-        base.name,
-        plan,
-        pilot_form.arms_of(terms, plan),
-        settings,
-        assessment=assessment,
-        key=key,
-    )
-    return pilot
-
-
-def _beside(problem: Problem) -> Problem:
-    return Problem(where=problem.where.rpartition(".")[2], what=problem.what)
+    if problems or plan.plan is None:
+        return _form(asking, form, problems)
+    try:
+        pilot, _ = pilot_form.launch(
+            session, stock, assessment, base.specs[0], plan.plan, settings, key_of(form)
+        )
+    except (InvalidInput, RateLimited, Conflict) as error:
+        return _form(asking, form, beside_fields(error))
+    tasks.add_task(sweep.wake)
+    return RedirectResponse(f"/pilots/{pilot.id}", 303)
 
 
 def _live(session: Session, assessment: Assessment) -> Pilot | None:
@@ -123,19 +90,11 @@ def _live(session: Session, assessment: Assessment) -> Pilot | None:
     ).first()
 
 
-def _graders(session: Session, known: RunSpec | None) -> probe_form.Graders:
-    return probe_form.graders(grader_choices(session), trained_reward_models(session), known)
-
-
-def _filled_in(session: Session, assessment: Assessment, known: RunSpec | None) -> dict[str, str]:
+def _filled_in(asking: Asking, assessment: Assessment) -> dict[str, str]:
     """With everything as it was chosen before, where it was."""
-    if known is not None:
-        base = probe_form.values(known, _graders(session, known))
-    else:
-        base = probe_form.defaults(assessment.name, probe_form.linked_dataset(session, assessment))
-    plan = PilotPlan(minutes=pilot_form.usual_minutes(known), arms=list(ARMS))
-    named = {"name": f"Pilot: {assessment.name}"[:90].strip(), "tuning": "full"}
-    return {**base, **pilot_form.values(plan), **named}
+    plan = PilotPlan(minutes=pilot_form.usual_minutes(asking.before), arms=list(ARMS))
+    named = {"name": pilot_form.name_for(assessment.name)}
+    return {**asking.defaults, **pilot_form.values(plan), **named}
 
 
 def _as_probe(form: Mapping[str, str]) -> dict[str, str]:
@@ -144,31 +103,14 @@ def _as_probe(form: Mapping[str, str]) -> dict[str, str]:
     return {**usual, **{key: value for key, value in form.items() if not key.startswith("probe.")}}
 
 
-def _form(
-    request: Request,
-    session: Session,
-    stock: Stock,
-    assessment: Assessment,
-    known: RunSpec | None,
-    form: Mapping[str, str],
-    problems: Sequence[Problem] = (),
-) -> Response:
-    datasets = list(session.scalars(select(Dataset).order_by(Dataset.created_at.desc())))
+def _form(asking: Asking, form: Mapping[str, str], problems: Sequence[Problem] = ()) -> Response:
     plan = pilot_form.read(form).plan
-    return render(
-        request,
+    return asking.page(
         "pilot_new.html",
-        422 if problems else 200,
-        assessment=assessment,
-        form=form,
-        problems=problems,
+        form,
+        problems,
         arms=[(arm, title) for arm, title in ARMS.items() if arm != "sft"],
-        model_options=launch_words.model_options(stock.models, origins(session, form)),
-        models_unknown=not stock.known,
-        dataset_options=launch_words.probe_options(stock.datasets, datasets),
-        grader_options=[("", "Choose one"), *_graders(session, known).choices],
         promise=pilot_form.promise(plan) if plan else "",
-        key=form.get("key") or str(uuid4()),
     )
 
 

@@ -1,9 +1,8 @@
 """Launching a probe: at once where everything is known, else from a small form."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -12,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from app import runs
 from app.errors import Conflict, InvalidInput, NotFound, Problem, RateLimited
-from app.models import Assessment, Dataset, Run
+from app.models import Assessment, Run
 from app.protocol import OVER, RunSpec
-from app.web import launch_words, probe_form
+from app.web import probe_form
 from app.web.deps import (
     AssessmentDep,
     ItsReadableRulebookDep,
@@ -22,42 +21,16 @@ from app.web.deps import (
     SettingsDep,
     SweepDep,
     Typed,
-    render,
 )
-from app.web.grader_choices import grader_choices, trained_reward_models
-from app.web.launch_stock import Stock, StockDep
-from app.web.pages.launch import origins
+from app.web.launch_stock import StockDep
+from app.web.pages.asking import Asking, beside_fields, key_of
 from app.web.recipe_settings import PROBE
 
 router = APIRouter()
 
 
-@dataclass(frozen=True)
-class Asking:
-    """What the form needs around it."""
-
-    request: Request
-    session: Session
-    stock: Stock
-    assessment: Assessment | None
-    before: RunSpec | None
-    """As it was chosen before, where it was."""
-
-    @property
-    def action(self) -> str:
-        return f"/assessments/{self.assessment.id}/probe" if self.assessment else "/runs/probe"
-
-    @property
-    def graders(self) -> probe_form.Graders:
-        stored, trained = grader_choices(self.session), trained_reward_models(self.session)
-        return probe_form.graders(stored, trained, self.before)
-
-    @property
-    def defaults(self) -> dict[str, str]:
-        if self.before is not None:
-            return probe_form.values(self.before, self.graders)
-        linked = probe_form.linked_dataset(self.session, self.assessment) if self.assessment else None
-        return probe_form.defaults(self.assessment.name if self.assessment else "the starter model", linked)
+def _action(asking: Asking) -> str:
+    return f"/assessments/{asking.assessment.id}/probe" if asking.assessment else "/runs/probe"
 
 
 # From an assessment
@@ -96,7 +69,7 @@ def probe_assessment(
     if form.get("model"):
         return _launch_typed(asking, form, settings, sweep, tasks)
     if known is None:
-        return RedirectResponse(asking.action, 303)
+        return RedirectResponse(_action(asking), 303)
     return _launch(asking, known, form, settings, sweep, tasks)
 
 
@@ -157,25 +130,15 @@ def _uuid(text: str) -> UUID | None:
 
 
 def _form(asking: Asking, form: Mapping[str, str], problems: Sequence[Problem] = ()) -> Response:
-    starts = origins(asking.session, form)
-    datasets = list(asking.session.scalars(select(Dataset).order_by(Dataset.created_at.desc())))
-    reading = probe_form.read(form, {value: run.spec for value, run in starts.items()}, asking.graders)
-    return render(
-        asking.request,
+    specs = asking.read(form).specs
+    return asking.page(
         "probe_new.html",
-        422 if problems else 200,
-        action=asking.action,
-        assessment=asking.assessment,
-        form=form,
-        problems=problems,
+        form,
+        problems,
+        action=_action(asking),
         settings=PROBE,
         defaults=asking.defaults,
-        model_options=launch_words.model_options(asking.stock.models, starts),
-        models_unknown=not asking.stock.known,
-        dataset_options=launch_words.probe_options(asking.stock.datasets, datasets),
-        grader_options=[("", "Choose one"), *asking.graders.choices],
-        promise=probe_form.promise(asking.session, reading.specs[0]) if reading.specs else "",
-        key=form.get("key") or str(uuid4()),
+        promise=probe_form.promise(asking.session, specs[0]) if specs else "",
     )
 
 
@@ -186,8 +149,7 @@ def _launch_typed(
     sweep: SweepDep,
     tasks: BackgroundTasks,
 ) -> Response:
-    starts = {value: run.spec for value, run in origins(asking.session, form).items()}
-    reading = probe_form.read(form, starts, asking.graders)
+    reading = asking.read(form)
     if reading.problems:
         return _form(asking, form, reading.problems)
     return _launch(asking, reading.specs[0], form, settings, sweep, tasks)
@@ -201,12 +163,11 @@ def _launch(
     sweep: SweepDep,
     tasks: BackgroundTasks,
 ) -> Response:
-    key = f"form/{form['key'][:64]}" if form.get("key") else None
     try:
-        launched, _ = runs.launch(asking.session, [spec], settings, assessment=asking.assessment, key=key)
+        launched, _ = runs.launch(
+            asking.session, [spec], settings, assessment=asking.assessment, key=key_of(form)
+        )
     except (InvalidInput, RateLimited, Conflict) as error:
-        problems = [Problem(where=each.where.rpartition(".")[2], what=each.what) for each in error.problems]
-        typed = dict(form) if form.get("model") else asking.defaults
-        return _form(asking, typed, problems or [Problem(where="", what=error.sentence)])
+        return _form(asking, form if form.get("model") else asking.defaults, beside_fields(error))
     tasks.add_task(sweep.wake)
     return RedirectResponse(f"/runs/{launched[0].id}", 303)
