@@ -27,6 +27,10 @@ MODULE = "app.engine.playground"
 PATIENCE_SECONDS = 2.0
 """Without a word; then the listener is told that it still waits, which also finds out whether it is there."""
 
+STOPPING_SECONDS = 3.0
+"""A question waits this long for the one before: whoever pressed Stop asks on at once, and the word that
+nobody listens any more is still on its way through the web."""
+
 LINE: TypeAdapter[PlaygroundLine] = TypeAdapter(PlaygroundLine)
 
 KILLED = (
@@ -44,13 +48,13 @@ class Room:
         self.asked_at = time.monotonic()
         self.is_busy = False
         self._listener: queue.Queue[PlaygroundLine | None] | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._reader = threading.Thread(target=self._read, name="playground", daemon=True)
         self._reader.start()
 
     def ask(self, question: PlaygroundQuestion) -> "Answer":
         with self._lock:
-            if self.is_busy:
+            if not self._lock.wait_for(lambda: not self.is_busy, STOPPING_SECONDS):
                 raise Conflict(
                     "The playground of this run is answering another question; stop that one first."
                 )
@@ -83,6 +87,7 @@ class Room:
             if is_last:
                 self.is_busy, self._listener = False, None
                 self.asked_at = time.monotonic()
+                self._lock.notify_all()
 
 
 class Answer:
@@ -145,7 +150,8 @@ class Playgrounds:
             if run_id not in self._rooms:
                 self._make_place()
                 self._rooms[run_id] = self._open(run_dir)
-            return self._rooms[run_id].ask(question)
+            room = self._rooms[run_id]
+        return room.ask(question)
 
     def _open(self, run_dir: RunDir) -> Room:
         device = self._around.device
