@@ -1,6 +1,7 @@
 """The whole product: browser, web, worker and the real engine."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from app.worker.starter_run import starter_id
 from tests.browser.runs.conftest import Workshop, open_workshop
 
 LONGEST_PROMPT = 1024
@@ -30,7 +32,11 @@ def product(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[Workshop]:
 
 @pytest.fixture(scope="session")
 def product_with_starter(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[Workshop]:
+    """The starter is the one that `make up` has trained here, where it did; else it is trained first."""
     folder: Path = tmp_path_factory.mktemp("product-with-starter")
+    trained = Path(".data/runs") / str(starter_id(0))
+    if (trained / "model").is_dir():
+        shutil.copytree(trained, folder / "worker" / "runs" / trained.name)
     yield from open_workshop(
         folder, _migrated_sqlite, serve, engine_module="app.engine", prepare_starter=True
     )
