@@ -6,8 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.datasets import generated
-from app.models import Dataset
-from app.protocol import DatasetRef
+from app.models import Assessment, Dataset
+from app.protocol import DatasetRef, GeneratedDataset, UploadedDataset
 
 
 def names(session: Session) -> dict[str, str]:
@@ -27,6 +27,16 @@ def href(session: Session, ref: DatasetRef | None) -> str:
             of_file = select(Dataset.id).where(Dataset.sha256 == ref.sha256)
             newest = session.scalars(of_file.order_by(Dataset.created_at.desc())).first()
             return f"/datasets/{newest}" if newest else ""
+
+
+def linked(session: Session, assessment: Assessment) -> DatasetRef | None:
+    """What the assessment is linked to, as runs know it; None where it was deleted."""
+    if assessment.dataset_id is None:
+        return None
+    if name := generated_name(assessment.dataset_id):
+        return GeneratedDataset.model_validate({"name": name})
+    found = session.get(Dataset, assessment.dataset_id)
+    return UploadedDataset(sha256=found.sha256) if found else None
 
 
 # Generated ones, which have no row here

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.advisor.rulebook import Rulebook
 from app.datasets import generated
 from app.errors import Problem
-from app.models import Assessment, Dataset, Report, Run
+from app.models import Assessment, Report, Run
 from app.protocol import (
     DatasetRef,
     EvaluationEvent,
@@ -23,8 +23,9 @@ from app.protocol import (
     RewardModelGrader,
     RunSpec,
     StarterModel,
+    UploadedDataset,
 )
-from app.web import launch_form
+from app.web import launch_form, named_datasets
 from app.web.launch_form import Reading
 from app.web.launch_values import dataset_value, model_value, text
 from app.web.recipe_settings import PROBE
@@ -45,24 +46,22 @@ PASSES = 2
 
 def known(session: Session, assessment: Assessment, rulebook: Rulebook | None) -> RunSpec | None:
     """Model, dataset and grader as they were chosen before; None where one of these was not."""
-    linked = linked_dataset(session, assessment)
+    linked = named_datasets.linked(session, assessment)
     last = _last(session, assessment, linked)
     if last is not None:
         return like(last, assessment.name)
+    if isinstance(linked, GeneratedDataset):
+        return of_task(linked.name, assessment.name)
     if linked is None and _is_worked_example(assessment, rulebook):
         return of_task("rulings", assessment.name)
     return None
 
 
-def linked_dataset(session: Session, assessment: Assessment) -> Dataset | None:
-    return session.get(Dataset, assessment.dataset_id) if assessment.dataset_id else None
-
-
-def _last(session: Session, assessment: Assessment, linked: Dataset | None) -> Run | None:
+def _last(session: Session, assessment: Assessment, linked: DatasetRef | None) -> Run | None:
     """The last graded launch of this assessment, on the dataset that it is linked to now, if it is."""
     of_it = select(Run).where(Run.assessment_id == assessment.id).order_by(Run.created_at.desc())
     graded = (run for run in session.scalars(of_it.limit(RECENT)) if run.spec.grader and run.spec.dataset)
-    return next((run for run in graded if linked is None or linked.sha256 in run.spec.uploads), None)
+    return next((run for run in graded if linked is None or run.spec.dataset == linked), None)
 
 
 def _is_worked_example(assessment: Assessment, rulebook: Rulebook | None) -> bool:
@@ -164,12 +163,13 @@ def _grader_value(dataset: DatasetRef | None, grader: Grader | None, offered: Gr
     return next((value for value, each in offered.specs.items() if each == grader), "")
 
 
-def defaults(title: str, linked: Dataset | None) -> dict[str, str]:
+def defaults(title: str, linked: DatasetRef | None) -> dict[str, str]:
     """Where nothing was chosen yet: the starter model, on the linked dataset or the first task."""
-    usual = values(of_task("rulings", title), Graders([], {}))
-    if linked is None:
-        return usual
-    return usual | {"dataset": f"uploaded:{linked.sha256}", "grader": ""}
+    task = linked.name if isinstance(linked, GeneratedDataset) else "rulings"
+    usual = values(of_task(task, title), Graders([], {}))
+    if isinstance(linked, UploadedDataset):
+        return usual | {"dataset": dataset_value(linked), "grader": ""}
+    return usual
 
 
 def read(form: Mapping[str, str], origins: Mapping[str, RunSpec], offered: Graders) -> Reading:

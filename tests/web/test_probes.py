@@ -1,5 +1,6 @@
 """Probes: launched by one click or from a form, told in words, and what they suggest for an assessment."""
 
+import re
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
@@ -75,6 +76,13 @@ def clicked(app: FastAPI, client: TestClient, path: str) -> dict:
 # Launching
 
 
+def chosen(page: str) -> str:
+    """The dataset that a form begins with."""
+    found = re.search(r'name="dataset" value="([^"]+)"[^>]* checked', page)
+    assert found
+    return found.group(1)
+
+
 def test_one_click_probes_the_worked_example(app, client):
     path = begin(client)
     run = clicked(app, client, path)
@@ -83,6 +91,19 @@ def test_one_click_probes_the_worked_example(app, client):
     assert run["spec"]["dataset"] == {"kind": "generated", "name": "rulings"}
     assert run["probe"]["passed"]["n"] == 256
     assert run["milestone_id"] is None, "it follows no advice"
+
+
+def test_probe_pilot_and_launch_take_the_dataset_that_is_linked(app, client):
+    path = begin(client)
+    linked = client.put(f"/api/v1{path}/dataset", json={"dataset": "generated:clauses"})
+    assert linked.status_code == 200, linked.text
+    browser = owner(app)
+    browser.post(f"{path}/result")
+    for form in ("launch", "pilot", "probe"):
+        assert chosen(browser.get(f"{path}/{form}").text) == "generated:clauses", form
+    run = clicked(app, client, path)
+    assert run["spec"]["dataset"]["name"] == "clauses"
+    assert run["spec"]["grader"]["type"] == "json_schema"
 
 
 def test_the_button_stands_on_the_result_and_leads_back_to_what_was_found(app, client):

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.errors import Problem, TuningForkError
 from app.models import Assessment, Dataset
 from app.protocol import RunSpec
-from app.web import launch_words, probe_form
+from app.web import launch_words, named_datasets, probe_form
 from app.web.deps import render
 from app.web.grader_choices import grader_choices, trained_reward_models
 from app.web.launch_form import Reading
@@ -40,7 +40,7 @@ class Asking:
     def defaults(self) -> dict[str, str]:
         if self.before is not None:
             return probe_form.values(self.before, self.graders)
-        linked = probe_form.linked_dataset(self.session, self.assessment) if self.assessment else None
+        linked = named_datasets.linked(self.session, self.assessment) if self.assessment else None
         return probe_form.defaults(self.assessment.name if self.assessment else "the starter model", linked)
 
     def read(self, form: Mapping[str, str]) -> Reading:

@@ -28,6 +28,7 @@ from app.web.deps import AssessmentDep, SessionDep, SettingsDep, SweepDep, Typed
 from app.web.grader_choices import grader_choices
 from app.web.launch_stock import Stock, StockDep, grader_offer
 from app.web.launch_trial import Trial, TrialDep
+from app.web.launch_values import dataset_value
 from app.web.pages.preflights import FailedDep, explained, override
 from app.web.run_settings import ALL, PRIORITIES
 
@@ -45,6 +46,9 @@ def launch_advised(
     if advice is None:
         return RedirectResponse(f"/assessments/{assessment.id}/check", 303)
     form = launch_defaults.from_advice(assessment.name, advice)
+    if linked := named_datasets.linked(session, assessment):
+        form["dataset"] = dataset_value(linked)
+        form |= launch_defaults.fitting(launch_words.chosen_in(form, stock.models, stock.datasets), advice)
     return _show_form(request, session, stock, form, assessment=assessment)
 
 
