@@ -9,7 +9,7 @@ from app.advisor.advice import Effect, PlanId, Rung
 from app.advisor.conditions import Rule, When
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,63}$")]
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*$", max_length=64)]
 ChoiceId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
 Grade = Literal["A", "B", "C"]
 Sources = Annotated[tuple[Id, ...], Field(min_length=1)]

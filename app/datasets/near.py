@@ -7,8 +7,6 @@ numbers: "12 + 7" and "12 + 8" are different questions however alike they look.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from datasketch import MinHash, MinHashLSH
-
 NEAR = 0.8
 """As used for deduplicating training data (Lee et al. 2022)."""
 FEWEST_WORDS = 8
@@ -56,6 +54,8 @@ def near_between(some: Mapping[int, str], others: Iterable[tuple[int, str]]) -> 
 
 class _Sketch:
     def __init__(self, shingles: frozenset[str], numbers: tuple[str, ...]) -> None:
+        from datasketch import MinHash  # with scipy behind it, half a second that a worker starts without
+
         self.shingles, self.numbers = shingles, numbers
         self.hash = MinHash(num_perm=PERMUTATIONS)
         self.hash.update_batch([shingle.encode() for shingle in shingles])
@@ -81,6 +81,8 @@ class _Sketch:
 
 class _Index:
     def __init__(self) -> None:
+        from datasketch import MinHashLSH
+
         self._lsh = MinHashLSH(threshold=NEAR, num_perm=PERMUTATIONS)
         self._sketches: dict[int, _Sketch] = {}
 

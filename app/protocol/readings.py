@@ -61,17 +61,20 @@ class Reading(Message):
 
 # Where it comes from
 
-HubPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][\w.+-]{0,95}$")]
+HubPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,95}$")]
 
 
 class HubDataset(Message):
     """A dataset of the Hugging Face hub; the commit it was fetched at is pinned and told."""
 
     kind: Literal["hub"] = "hub"
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?$")]
+    id: Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,95})?$"),
+    ]
     config: HubPart | None = None
     split: HubPart = "train"
-    revision: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][\w.-]{0,99}$")] | None = None
+    revision: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][A-Za-z0-9_.-]{0,99}$")] | None = None
 
 
 class WorkerFile(Message):

@@ -19,8 +19,10 @@ class StarterModel(Message):
 
 class HubModel(Message):
     kind: Literal["hub"] = "hub"
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}$")]
-    revision: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][\w.-]{0,99}$")] | None = None
+    id: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}$")
+    ]
+    revision: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][A-Za-z0-9_.-]{0,99}$")] | None = None
     """A commit or tag; without one the worker pins the commit it finds and says which."""
 
 
@@ -28,7 +30,7 @@ class LocalModel(Message):
     """A directory in the worker's models folder, by the name under which `GET /models` lists it."""
 
     kind: Literal["local"] = "local"
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][\w.-]{0,95}$")]
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][\w.-]*$", max_length=96)]
 
 
 ModelRef = Annotated[StarterModel | HubModel | LocalModel, Field(discriminator="kind")]

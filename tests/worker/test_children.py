@@ -1,6 +1,8 @@
 """What a program beside the engines says is taken line by line, and what is no message is left out."""
 
 import os
+import subprocess
+import sys
 
 from pydantic import TypeAdapter
 
@@ -28,3 +30,12 @@ def test_only_messages_are_heard(tmp_path):
         assert not child.is_running
     finally:
         child.close()
+
+
+def test_a_worker_starts_without_what_few_requests_need():
+    """Half a second of imports that a first profile or an agreement with experts pays for."""
+    code = (
+        "import sys; sys.modules['scipy'] = sys.modules['datasketch'] = sys.modules['torch'] = None\n"
+        "import app.worker.main"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
