@@ -46,6 +46,7 @@ class WorkerProcess:
             "cancel_grace_seconds": 1.0,
             "retries": 0,
             "warm_engines": 0,
+            "threads": 1,  # two that wait for each other crawl beside other tests
         } | settings
         self.start()
 

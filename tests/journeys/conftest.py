@@ -38,7 +38,7 @@ def product_with_starter(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[
     if (trained / "model").is_dir():
         shutil.copytree(trained, folder / "worker" / "runs" / trained.name)
     yield from open_workshop(
-        folder, _migrated_sqlite, serve, engine_module="app.engine", prepare_starter=True
+        folder, _migrated_sqlite, serve, engine_module="app.engine", prepare_starter=True, threads=0
     )
 
 
