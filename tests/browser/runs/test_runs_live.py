@@ -67,6 +67,12 @@ def test_reloading_loses_nothing(watch, live):
     assert points(page) >= before
 
 
+def settled(page: Page) -> int:
+    """Points once what had arrived before is drawn."""
+    page.wait_for_timeout(1000)
+    return points(page)
+
+
 def test_a_hidden_page_keeps_no_stream_and_catches_up_when_it_is_seen_again(watch, live):
     page, streams = watch(live)
     until_more_than(page, 2)
@@ -74,7 +80,7 @@ def test_a_hidden_page_keeps_no_stream_and_catches_up_when_it_is_seen_again(watc
         "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
         "document.dispatchEvent(new Event('visibilitychange'))"
     )
-    hidden_at = points(page)
+    hidden_at = settled(page)
     page.wait_for_timeout(2500)
     assert points(page) == hidden_at
     page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
@@ -88,7 +94,7 @@ def test_updates_can_be_paused(watch, live):
     page, _ = watch(live)
     until_more_than(page, 2)
     page.get_by_role("button", name="Pause updates").click()
-    paused_at = points(page)
+    paused_at = settled(page)
     page.wait_for_timeout(2000)
     assert points(page) == paused_at
     page.get_by_role("button", name="Resume updates").click()
