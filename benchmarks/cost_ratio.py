@@ -68,7 +68,6 @@ class Setting:
     name: str
     method: str
     changes: dict[str, Any] = field(default_factory=dict)
-    is_default: bool = False
 
     changes_nothing_learned: bool = False
 
@@ -81,9 +80,9 @@ class Setting:
 QUARTERS = {"per_device_train_batch_size": BATCH // 4, "gradient_accumulation_steps": 4}
 
 SETTINGS = (
-    Setting("SFT, defaults", "sft", is_default=True),
+    Setting("SFT, defaults", "sft"),
     Setting("SFT, rows packed", "sft", {"packing": True, "per_device_train_batch_size": BATCH // 2}),
-    Setting("GRPO, defaults", "grpo", is_default=True),
+    Setting("GRPO, defaults", "grpo"),
     Setting("groups of 4", "grpo", {"num_generations": 4}),
     Setting("groups of 16", "grpo", {"num_generations": 16}),
     Setting("updates in quarters", "grpo", QUARTERS),

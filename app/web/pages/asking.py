@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -13,10 +13,10 @@ from app.errors import Problem, TuningForkError
 from app.models import Assessment, Dataset
 from app.protocol import RunSpec
 from app.web import launch_words, named_datasets, probe_form
-from app.web.deps import render
+from app.web.deps import AssessmentDep, ItsReadableRulebookDep, SessionDep, render
 from app.web.grader_choices import grader_choices, trained_reward_models
 from app.web.launch_form import Reading
-from app.web.launch_stock import Stock
+from app.web.launch_stock import Stock, StockDep
 from app.web.pages.launch import origins
 
 
@@ -65,6 +65,20 @@ class Asking:
             key=form.get("key") or str(uuid4()),
             **more,
         )
+
+
+def of_assessment(
+    request: Request,
+    stock: StockDep,
+    assessment: AssessmentDep,
+    rulebook: ItsReadableRulebookDep,
+    session: SessionDep,
+) -> Asking:
+    known = probe_form.known(session, assessment, rulebook)
+    return Asking(request, session, stock, assessment, known)
+
+
+AskingDep = Annotated[Asking, Depends(of_assessment)]
 
 
 def key_of(form: Mapping[str, str]) -> str | None:

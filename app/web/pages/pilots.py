@@ -12,19 +12,17 @@ from app.errors import Conflict, InvalidInput, Problem, RateLimited
 from app.models import Assessment, Pilot, Run
 from app.pilots import ARMS, PilotPlan
 from app.protocol import OVER, ProbeRecipe
-from app.web import pilot_form, pilot_shown, probe_form
+from app.web import pilot_form, pilot_shown
 from app.web.deps import (
     AssessmentDep,
-    ItsReadableRulebookDep,
     SessionDep,
     SettingsDep,
     SweepDep,
     Typed,
     render,
 )
-from app.web.launch_stock import StockDep
 from app.web.launch_values import text
-from app.web.pages.asking import Asking, beside_fields, key_of
+from app.web.pages.asking import Asking, AskingDep, beside_fields, key_of
 from app.web.pilot_deps import PilotDep, PilotViewDep
 from app.web.pilot_proposals import waiting_of
 from app.web.recipe_settings import PROBE
@@ -37,31 +35,21 @@ router = APIRouter()
 
 
 @router.get("/assessments/{assessment_id}/pilot")
-def ask_pilot(
-    request: Request,
-    stock: StockDep,
-    assessment: AssessmentDep,
-    rulebook: ItsReadableRulebookDep,
-    session: SessionDep,
-) -> Response:
-    asking = Asking(request, session, stock, assessment, probe_form.known(session, assessment, rulebook))
+def ask_pilot(asking: AskingDep, assessment: AssessmentDep) -> Response:
     return _form(asking, _filled_in(asking, assessment))
 
 
 @router.post("/assessments/{assessment_id}/pilot")
 def launch_pilot(
-    request: Request,
-    stock: StockDep,
-    form: Typed,
+    form: Typed,  # read before the transaction begins
+    asking: AskingDep,
     assessment: AssessmentDep,
-    rulebook: ItsReadableRulebookDep,
     session: SessionDep,
     settings: SettingsDep,
     sweep: SweepDep,
     tasks: BackgroundTasks,
 ) -> Response:
     """The button of the result page names nothing: then it is launched with everything as chosen before."""
-    asking = Asking(request, session, stock, assessment, probe_form.known(session, assessment, rulebook))
     if not form.get("model"):
         if live := _live(session, assessment):
             return RedirectResponse(f"/pilots/{live.id}", 303)
@@ -74,7 +62,7 @@ def launch_pilot(
         return _form(asking, form, problems)
     try:
         pilot, _ = pilot_form.launch(
-            session, stock, assessment, base.specs[0], plan.plan, settings, key_of(form)
+            session, asking.stock, assessment, base.specs[0], plan.plan, settings, key_of(form)
         )
     except (InvalidInput, RateLimited, Conflict) as error:
         return _form(asking, form, beside_fields(error))

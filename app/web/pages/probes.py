@@ -16,14 +16,13 @@ from app.protocol import OVER, RunSpec
 from app.web import probe_form
 from app.web.deps import (
     AssessmentDep,
-    ItsReadableRulebookDep,
     SessionDep,
     SettingsDep,
     SweepDep,
     Typed,
 )
 from app.web.launch_stock import StockDep
-from app.web.pages.asking import Asking, beside_fields, key_of
+from app.web.pages.asking import Asking, AskingDep, beside_fields, key_of
 from app.web.recipe_settings import PROBE
 
 router = APIRouter()
@@ -37,25 +36,15 @@ def _action(asking: Asking) -> str:
 
 
 @router.get("/assessments/{assessment_id}/probe")
-def ask_probe(
-    request: Request,
-    stock: StockDep,
-    assessment: AssessmentDep,
-    rulebook: ItsReadableRulebookDep,
-    session: SessionDep,
-) -> Response:
-    known = probe_form.known(session, assessment, rulebook)
-    asking = Asking(request, session, stock, assessment, known)
+def ask_probe(asking: AskingDep) -> Response:
     return _form(asking, asking.defaults)
 
 
 @router.post("/assessments/{assessment_id}/probe")
 def probe_assessment(
-    request: Request,
-    stock: StockDep,
-    form: Typed,
+    form: Typed,  # read before the transaction begins
+    asking: AskingDep,
     assessment: AssessmentDep,
-    rulebook: ItsReadableRulebookDep,
     session: SessionDep,
     settings: SettingsDep,
     sweep: SweepDep,
@@ -64,13 +53,11 @@ def probe_assessment(
     """The form of the result page names nothing: then it is launched as everything was chosen before."""
     if live := _live(session, assessment):
         return RedirectResponse(f"/runs/{live.id}", 303)
-    known = probe_form.known(session, assessment, rulebook)
-    asking = Asking(request, session, stock, assessment, known)
     if form.get("model"):
         return _launch_typed(asking, form, settings, sweep, tasks)
-    if known is None:
+    if asking.before is None:
         return RedirectResponse(_action(asking), 303)
-    return _launch(asking, known, form, settings, sweep, tasks)
+    return _launch(asking, asking.before, form, settings, sweep, tasks)
 
 
 def _live(session: Session, assessment: Assessment) -> Run | None:
