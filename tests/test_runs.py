@@ -73,9 +73,10 @@ class World:
             )
 
     def close(self) -> None:
+        # First, as the web does: what the sweep still holds would outlive a pool that is closed.
+        self.sweep.stop()
         self.client.close()
         self.database.close()
-        self.sweep.stop()
 
 
 def spec_of(spec: dict[str, object]) -> RunSpec:

@@ -16,8 +16,9 @@ from app.engine.measuring import refuse_useless_grader
 from app.engine.remembered import Memory
 from app.engine.reporting import CannotTrain, Run
 from app.engine.rows import answers, gradable
+from app.engine.tuning import tuning_of
 from app.errors import TuningForkError
-from app.protocol import Evaluation, EvaluationEvent, Guard, HealthEvent, RunSpec
+from app.protocol import Evaluation, EvaluationEvent, FullTuning, Guard, HealthEvent, RunSpec
 
 TRIED = 5
 """Held-out rows on which a grader has to give a score once, where the baseline comes later or never."""
@@ -47,11 +48,11 @@ def after_training(
 ) -> tuple[Evaluation | None, Evaluation]:
     """Both evaluations of the main task; the first is None where the plan skips it."""
     plan = run.spec.evaluation
-    after = evaluate(run, "after", loaded, rows)
+    after = _measured_after(run, run.spec, loaded, rows, "main")
     guarded = None
     if plan.guard:
         spec, guard_rows = _guard(run, plan.guard)
-        guarded = evaluate(run, "after", loaded, guard_rows, spec, "guard")
+        guarded = _measured_after(run, spec, loaded, guard_rows, "guard")
     if plan.baseline != "skip":
         before = before or _later(run, loaded, rows)
     if guarded and (guard_before := _told(run, "guard")):
@@ -123,6 +124,18 @@ def _remembered(run: Run, spec: RunSpec, loaded: Loaded, rows: Sequence[Row], ta
 def _measured(run: Run, spec: RunSpec, loaded: Loaded, rows: Sequence[Row], task: Any) -> Evaluation:
     found = evaluate(run, "before", loaded, rows, spec, task)
     Memory(run, spec, loaded.folder, rows).keep(found)
+    return found
+
+
+def _measured_after(run: Run, spec: RunSpec, loaded: Loaded, rows: Sequence[Row], task: Any) -> Evaluation:
+    """A run that starts from this one's model finds what its start would measure.
+
+    Not where an adapter was trained: merged into the weights it rounds otherwise than beside them.
+    """
+    found = evaluate(run, "after", loaded, rows, spec, task)
+    if isinstance(tuning_of(spec), FullTuning):
+        as_a_start = found.model_copy(update={"when": "before"})
+        Memory(run, spec, run.dir.model_dir, rows).keep(as_a_start)
     return found
 
 

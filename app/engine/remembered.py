@@ -1,4 +1,4 @@
-"""Evaluations of starting models, kept by all that they depend on: the next run need not measure again."""
+"""Evaluations of models, kept by all that they depend on: a run that starts there need not measure again."""
 
 import json
 import os
@@ -34,7 +34,7 @@ class Memory:
     """What earlier runs measured, for one model, items, graders, sampling and seed."""
 
     def __init__(self, run: Run, spec: RunSpec, model: Path | None, rows: Sequence[Row]) -> None:
-        """`model` is the folder of the starting model's files; without one nothing is remembered."""
+        """`model` is the folder of the model's files: the one it starts from, or the one it made."""
         self._folder = Path(run.inputs.evaluation_cache)
         self._file: Path | None = None
         if run.inputs.evaluation_cache and model and not _is_judged(spec):
@@ -94,7 +94,8 @@ def _bits(spec: RunSpec) -> str:
 
 
 def _identity(run: Run, folder: Path) -> str:
-    if isinstance(run.spec.model, HubModel) and run.inputs.model_dir is None:
+    made_here = folder == run.dir.model_dir
+    if isinstance(run.spec.model, HubModel) and run.inputs.model_dir is None and not made_here:
         return f"{run.spec.model.id}@{folder.name}"
     return _hash_of(folder, Path(run.inputs.evaluation_cache) / "hashes")
 

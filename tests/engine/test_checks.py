@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.protocol import AdapterTuning, EvaluationPlan, GeneratedDataset, Guard, Regex
+from app.protocol import AdapterTuning, Evaluation, EvaluationPlan, GeneratedDataset, Guard, Regex
 from tests.engine.conftest import NAMES_THE_COLOUR, SAYS_E, grpo_recipe, sft_recipe
 
 pytestmark = pytest.mark.engine
@@ -106,16 +106,39 @@ def test_every_grader_scores_every_item_and_references_have_a_length(later):
     assert after.deference == 0.0
 
 
+def test_what_was_measured_after_is_the_start_of_a_run_that_goes_on_from_there(
+    engines, cache, demonstrations, later
+):
+    """The next stage of a plan; what it recalls is what it would have measured."""
+    go_on = (sft_recipe(epochs=1), later.dir.model_dir, demonstrations, NAMES_THE_COLOUR)
+    recalled = run(engines, cache, *go_on, PLAN)
+    measured = run(engines, "", *go_on, PLAN.model_copy(update={"checks": 0, "guard": None}))
+    said = [event.evaluation for event in recalled.happenings("evaluation")]
+    told = {(each.task, each.when): each for each in said}
+    assert told["guard", "before"].is_remembered
+    before, fresh = told["main", "before"], measured.evaluation("before")
+    assert before.is_remembered
+    assert not fresh.is_remembered
+    assert (before.samples, before.scores) == (fresh.samples, fresh.scores)
+    assert before.loss == pytest.approx(fresh.loss)
+
+
 def test_the_starting_model_of_an_adapter_is_measured_with_the_adapter_off(
-    engines, micro_model, demonstrations, later
+    engines, micro_model, demonstrations, later, tmp_path
 ):
     plan = PLAN.model_copy(update={"checks": 0, "guard": None})
     recipe = sft_recipe(epochs=4, tuning=AdapterTuning(kind="lora", rank=8))
-    ended = engines.run(recipe, micro_model, demonstrations, NAMES_THE_COLOUR, plan)
+    ended = run(engines, tmp_path, recipe, micro_model, demonstrations, NAMES_THE_COLOUR, plan)
     assert ended.end.state.value == "succeeded", ended.end
     start, tuned = ended.evaluation("before"), ended.evaluation("after")
     assert start.loss == pytest.approx(later.evaluation("before").loss, rel=1e-4)
     assert start.loss > tuned.loss
+    assert [each.when for each in remembered(tmp_path)] == ["before"]
+    assert remembered(tmp_path)[0].loss == start.loss
+
+
+def remembered(folder) -> list[Evaluation]:
+    return [Evaluation.model_validate_json(file.read_bytes()) for file in folder.glob("*.json")]
 
 
 @pytest.fixture(scope="module")
