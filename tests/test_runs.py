@@ -609,6 +609,7 @@ def test_a_retried_run_keeps_limits_that_were_raised_while_it_was_paused(world):
 def test_a_retried_stage_starts_from_the_retry_of_the_stage_before_it(world):
     first, second = world.launch(named("fail"), named("steps 1"))
     world.sweep_until(second, RunState.FAILED)
+    world.sweep_until(first, RunState.FAILED)
     with pytest.raises(InvalidInput):
         retry(world, second)
     again = retry(world, first)

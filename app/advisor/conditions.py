@@ -131,11 +131,16 @@ class Lookup(Generic[T]):
                 f"{MOST_COMBINATIONS:,} can be worked out, so let it look at fewer."
             )
         self.keys = tuple(keys)
-        self.key: Callable[[Facts], object] = itemgetter(*keys) if keys else _nothing
+        self.key = picking(keys)
         self.table = {self.key(facts): answer(facts) for facts in combinations(keys, domains)}
 
     def __call__(self, facts: Facts) -> T:
         return self.table[self.key(facts)]
+
+
+def picking(keys: Sequence[str]) -> Callable[[Facts], object]:
+    """What tells facts apart for whoever looks at these keys alone."""
+    return itemgetter(*keys) if keys else _nothing
 
 
 def _nothing(facts: Facts) -> object:

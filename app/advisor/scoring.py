@@ -17,6 +17,7 @@ from app.advisor.conditions import (
     Lookup,
     holds,
     keys_of,
+    picking,
 )
 from app.advisor.rendering import around, rendered
 from app.advisor.vocabulary import Choice, ConditionalEffect, Factor, Interaction, Question
@@ -240,19 +241,37 @@ NO_BUCKETS: Mapping[str, Buckets] = {}
 """Effects depend on answers only; a measurement counts once it is accepted as an answer."""
 
 
-def _span(choice: Choice, interactions: Sequence[Interaction], facts: Facts) -> tuple[float, float]:
-    possible = []
-    for rule in choice.rules:
-        decided = _decided(rule, facts)
-        if decided is not False:
-            possible.append(rule.effect)
-        if decided:
-            break
-    for interaction in interactions:
-        state = facts[interaction.id]
-        left = [interaction.left_of(effect) for effect in possible]
-        possible = left if state == HOLDS else possible if state == FAILS else possible + left
-    return min(possible), max(possible)
+class _Possible:
+    """What one choice can come to: the place of the rule that holds, its smallest and its largest effect.
+
+    Worked out once for the facts that its own rules look at, which are few of those in a combination.
+    """
+
+    def __init__(self, choice: Choice, interactions: Sequence[Interaction]) -> None:
+        self.choice, self.interactions = choice, interactions
+        looked_at = keys_of([*(rule.when for rule in choice.effects), *(({i.id: ()},) for i in interactions)])
+        self.key = picking(looked_at)
+        self.known: dict[object, tuple[int, float, float]] = {}
+
+    def __call__(self, facts: Facts) -> tuple[int, float, float]:
+        key = self.key(facts)
+        if key not in self.known:
+            self.known[key] = self._work_out(facts)
+        return self.known[key]
+
+    def _work_out(self, facts: Facts) -> tuple[int, float, float]:
+        possible, place = [], 0
+        for place, rule in enumerate(self.choice.rules):  # noqa: B007 - the last always holds
+            decided = _decided(rule, facts)
+            if decided is not False:
+                possible.append(rule.effect)
+            if decided:
+                break
+        for interaction in self.interactions:
+            state = facts[interaction.id]
+            left = [interaction.left_of(effect) for effect in possible]
+            possible = left if state == HOLDS else possible if state == FAILS else possible + left
+        return place, min(possible), max(possible)
 
 
 def _decided(rule: Choice | ConditionalEffect, facts: Facts) -> bool | None:
@@ -269,6 +288,7 @@ class _Reader:
         self.question, self.factor, self.share = question, factor, share
         self.choices = {choice.id: choice for choice in question.choices}
         self.interactions = [rule for rule in interactions if question.id in rule.questions]
+        self.possible = {choice.id: _Possible(choice, self.interactions) for choice in question.choices}
         self.waits_for_budget = question.kind == "hardware"
         self.made: dict[tuple[object, ...], Read] = {}
 
@@ -280,18 +300,18 @@ class _Reader:
             low, high = self._any_choice(facts)
             return self._once((low, high), lambda: self._unanswered("unknown", low, high))
         choice = self.choices[token]
-        rule = next(place for place, rule in enumerate(choice.rules) if _decided(rule, facts))
+        rule, *span = self.possible[token](facts)
         cancelled = [facts[interaction.id] == HOLDS for interaction in self.interactions]
         open_still = self.waits_for_budget and facts[BUDGET] == UNKNOWN
-        span = self._any_choice(facts) if open_still else _span(choice, self.interactions, facts)
+        low, high = self._any_choice(facts) if open_still else span
         return self._once(
-            (token, rule, *cancelled, *span),
-            lambda: self._answered(choice, choice.rules[rule], cancelled, span),
+            (token, rule, *cancelled, low, high),
+            lambda: self._answered(choice, choice.rules[rule], cancelled, (low, high)),
         )
 
     def _any_choice(self, facts: Facts) -> tuple[float, float]:
-        spans = [_span(choice, self.interactions, facts) for choice in self.question.choices]
-        return min(low for low, _ in spans), max(high for _, high in spans)
+        spans = [possible(facts) for possible in self.possible.values()]
+        return min([low for _, low, _ in spans]), max([high for _, _, high in spans])
 
     def _once(self, key: tuple[object, ...], make: Callable[[], Read]) -> Read:
         """Thousands of combinations come to a few dozen readings."""

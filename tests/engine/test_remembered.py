@@ -51,6 +51,7 @@ class Asked:
         self.inputs = type(
             "", (), {"evaluation_cache": str(cache), "device": device, "model_dir": "somewhere"}
         )
+        self.dir = type("", (), {"model_dir": "elsewhere"})
 
 
 @pytest.fixture
