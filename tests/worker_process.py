@@ -1,13 +1,16 @@
 """The real worker as a process of its own on a free port, to be killed and started again at will."""
 
+import atexit
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -18,6 +21,7 @@ import uvicorn
 
 from app.protocol import EventPage, RunSpec, RunState, RunStatus
 from app.settings import WorkerSettings
+from tests.nursery import Born, Nursery, keep
 
 TOKEN = "a-token-for-tests"
 PATIENCE_SECONDS = 200
@@ -56,19 +60,25 @@ class WorkerProcess:
             self.port = sock.getsockname()[1]
         given = {"engine_module": "tests.fake_engine", **self._settings}
         variables = {f"TUNING_FORK_WORKER_{name.upper()}": str(value) for name, value in given.items()}
-        self._process = subprocess.Popen(
-            [*self._under, sys.executable, "-m", "tests.worker_process", str(self.data_dir), str(self.port)],
-            env={**os.environ, **variables, "TUNING_FORK_WORKER_TOKEN": TOKEN, "SECRET_OF_THE_WORKER": "x"},
-            stderr=subprocess.PIPE,
-        )
+        secrets = {"TUNING_FORK_WORKER_TOKEN": TOKEN, "SECRET_OF_THE_WORKER": "x"}
+        self._process = self._begin({**os.environ, **variables, **secrets})
         self.http = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30
         )
         eventually(self._answers, "the worker's start")
 
+    def _begin(self, environment: dict[str, str]) -> "subprocess.Popen[bytes] | Born":
+        given = [str(self.data_dir), str(self.port)]
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+        if not self._under:
+            return _nursery().birth([*given, environment], [self._complaints.fileno()])
+        command = [*self._under, sys.executable, "-m", "tests.worker_process", *given]
+        return subprocess.Popen(command, env=environment, stderr=self._complaints)
+
     def _answers(self) -> bool:
         if self._process.poll() is not None:
-            said = self._process.stderr.read().decode() if self._process.stderr else ""
+            self._complaints.seek(0)
+            said = self._complaints.read().decode()
             self._end()
             raise AssertionError(f"the worker ended: {said}")
         try:
@@ -90,8 +100,7 @@ class WorkerProcess:
 
     def _end(self) -> None:
         self._process.wait(PATIENCE_SECONDS)
-        assert self._process.stderr is not None
-        self._process.stderr.close()
+        self._complaints.close()
         self.http.close()
 
     def restart(self) -> None:
@@ -151,6 +160,23 @@ class WorkerProcess:
                     os.killpg(os.getpgid(engine.pid), signal.SIGKILL)
 
 
+@cache
+def _nursery() -> Nursery:
+    """Of this process: most workers of tests live for a second and would spend it importing."""
+    made = Nursery("tests.worker_process", os.environ)
+    atexit.register(made.close)
+    return made
+
+
+def _be_a_worker(message: tuple[str, str, dict[str, str]], files: list[int]) -> int:
+    data_dir, port, environment = message
+    os.dup2(files[0], 2)
+    os.environ.clear()
+    os.environ.update(environment)
+    main(data_dir, port)
+    return 0
+
+
 def main(data_dir: str, port: str) -> None:
     from app.worker.main import create_app
 
@@ -159,4 +185,10 @@ def main(data_dir: str, port: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    match sys.argv[1:]:
+        case [data_dir, port]:
+            main(data_dir, port)
+        case [fd]:
+            from app.worker import main as _  # noqa: F401 - what a nursery is for
+
+            keep(int(fd), _be_a_worker)

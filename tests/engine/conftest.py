@@ -25,7 +25,8 @@ from app.protocol import (
 )
 from app.run_dir import Accepted, Inputs, RunDir, create_run_dir
 from app.worker.launchers.local import environment, launch
-from tests.engine.nursery import Born, Nursery
+from tests.engine.nursery import Nursery
+from tests.nursery import Born
 
 PATIENCE_SECONDS = 200
 """Until an engine is given up; a passing test never comes near it."""
@@ -197,7 +198,7 @@ class Engines:
     ) -> subprocess.Popen[bytes] | Born:
         if module == "app.engine" and device == "cpu":
             self._nursery = self._nursery or Nursery()
-            return self._nursery.birth(run_dir, lock)
+            return self._nursery.engine(run_dir, lock)
         process = launch(run_dir, module, lock, environment(1, device, online=False))._process
         assert process is not None
         return process
