@@ -1,34 +1,34 @@
-"""The command line: serving on this machine, links and keys, advice from a file, runs over the REST API."""
+"""The command line: serving on this machine, links and keys, advice from a file, runs over the REST API.
+
+A command imports the web itself, where it needs it: that takes seconds, and most do without.
+"""
 
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy import select
 
 from app import __version__, logs
 from app.cli_advice import advise, template
 from app.cli_confirmations import confirmations
 from app.cli_datasets import datasets
 from app.cli_runs import runs
-from app.database import Database
 from app.errors import InvalidInput, Malformed, Problem, TuningForkError
 from app.http_json import problems_of
-from app.http_server import listen, serve
-from app.main import check_access, create_app
-from app.models import ApiKey
+from app.http_server import listen, serve, stop_when_input_ends
 from app.protocol import Name
 from app.settings import WebSettings, WorkerSettings
-from app.up import greet, login_link, prepare_data_dir, prepare_database, stop_when_input_ends, up
-from app.web import security
+
+if TYPE_CHECKING:
+    from app.database import Database
 
 BAD_INPUT = 2
 
@@ -65,12 +65,17 @@ def versions(version: Annotated[bool, typer.Option("--version", help="Print the 
 @commands.command("up")
 def start_both() -> None:
     """Serve web and worker together on this machine."""
+    from app.up import up
+
     up(out)
 
 
 @commands.command()
 def web() -> None:
     """Serve the web alone; the worker runs elsewhere."""
+    from app.main import check_access, create_app
+    from app.up import greet, prepare_data_dir, prepare_database
+
     settings = WebSettings()
     check_access(settings)
     listener = listen(settings.host, settings.port, "TUNING_FORK_WEB_PORT")
@@ -105,6 +110,8 @@ def worker(
 @commands.command("migrate")
 def bring_up_to_date() -> None:
     """Bring the database up to date; SQLite is copied first."""
+    from app.up import prepare_data_dir, prepare_database
+
     settings = WebSettings()
     prepare_data_dir(settings.data_dir)
     prepare_database(out, settings).close()
@@ -114,6 +121,8 @@ def bring_up_to_date() -> None:
 @commands.command("login-link")
 def print_login_link() -> None:
     """Print a link that signs in one browser, once."""
+    from app.up import login_link
+
     settings = WebSettings()
     with _database(settings) as database:
         out.print(login_link(settings, database), soft_wrap=True, highlight=False)
@@ -125,6 +134,8 @@ def create_key(
     days: Annotated[float | None, typer.Option(help="Valid for so many days.")] = None,
 ) -> None:
     """Make a key and print it, this once."""
+    from app.web import security
+
     settings = WebSettings()
     name, valid = _key_name(name), settings.api_key_days if days is None else days
     if not 0 < valid <= MOST_DAYS:
@@ -146,6 +157,11 @@ def _key_name(given: str) -> str:
 @keys.command("list")
 def list_keys() -> None:
     """Show all keys, without their secrets."""
+    from sqlalchemy import select
+
+    from app.models import ApiKey
+    from app.web import security
+
     table = Table("id", "name", "made", "expires", "last used", "state")
     with _database(WebSettings()) as database, database.reading() as session:
         for key in session.scalars(select(ApiKey).order_by(ApiKey.created_at)):
@@ -160,13 +176,17 @@ def revoke_key(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's eight characters.")],
 ) -> None:
     """End a key at once."""
+    from app.web import security
+
     with _database(WebSettings()) as database, database.writing() as session, session.begin():
         name = security.revoke_key(session, key_id).name
     out.print(f"Revoked {key_id} ({name}).", markup=False)
 
 
 @contextmanager
-def _database(settings: WebSettings) -> Iterator[Database]:
+def _database(settings: WebSettings) -> "Iterator[Database]":
+    from app.up import prepare_data_dir, prepare_database
+
     prepare_data_dir(settings.data_dir)
     database = prepare_database(complaints, settings)
     try:

@@ -4,20 +4,17 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.advisor.advice import Recommendation
-from app.advisor.markdown import markdown
-from app.advisor.recommendation import recommend
-from app.advisor.record import compose
 from app.errors import InvalidInput, Malformed, Problem
-from app.main import read_rulebook
 from app.strict_json import strict_loads
-from app.web.api.recommendations import advice_request, included
+
+if TYPE_CHECKING:
+    from app.advisor.advice import Recommendation
 
 NOT_READY = 3
 """Exit status: the advice stands, but something must be put right before training."""
@@ -41,6 +38,12 @@ def advise(
     include: Annotated[str, typer.Option(help="flips, robustness, estimate; with commas.")] = "",
 ) -> None:
     """SFT or GRPO, with reasons. Exit status: 0 ready, 3 something to put right first, 2 unusable answers."""
+    from app.advisor.markdown import markdown
+    from app.advisor.recommendation import recommend
+    from app.advisor.record import compose
+    from app.main import read_rulebook
+    from app.web.api.recommendations import advice_request, included
+
     rulebook = read_rulebook()
     project = rulebook.read(vars(advice_request(_wire(_read(answers)))))
     advice = recommend(project, rulebook, included(include))
@@ -57,6 +60,8 @@ def advise(
 
 def template() -> None:
     """Print an answers.json to fill in: every question, unanswered, with its choices."""
+    from app.main import read_rulebook
+
     rulebook = read_rulebook()
     answers = {question.id: None for question in rulebook.asked}
     choices = {
@@ -83,7 +88,7 @@ def _wire(given: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if not name.startswith("_")}
 
 
-def _print(advice: Recommendation) -> None:
+def _print(advice: "Recommendation") -> None:
     out.print(f"[bold]{advice.headline}[/]", highlight=False)
     out.print(advice.reason, highlight=False, markup=False)
     out.print(f"\nReadiness: {READINESS[advice.readiness]}. Plan: {advice.plan.title}.", highlight=False)

@@ -2,8 +2,11 @@
 
 import asyncio
 import gc
+import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Literal
@@ -149,3 +152,13 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
         ) from error
     listener.set_inheritable(False)
     return listener
+
+
+def stop_when_input_ends() -> None:
+    """For the child: its input ends when its parent is gone, whatever the parent died of."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()

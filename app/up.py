@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -226,16 +225,6 @@ def _joined(worker: WorkerSettings) -> dict[str, object]:
     """The web's settings that follow from those of the worker beside it."""
     token = worker.token.get_secret_value() or DataDir(worker).token()
     return {"worker_url": f"http://{worker.host}:{worker.port}", "worker_token": SecretStr(token)}
-
-
-def stop_when_input_ends() -> None:
-    """For the child: its input ends when its parent is gone, whatever the parent died of."""
-
-    def wait() -> None:
-        sys.stdin.buffer.read()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
 
 
 def _import_path() -> str:

@@ -17,13 +17,13 @@ QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "WANDB_MODE": "disabled",
-    "DISABLE_MLFLOW_INTEGRATION": "TRUE",  # TRL imports it wherever it is installed; we report over HTTP
+    "DISABLE_MLFLOW_INTEGRATION": "TRUE",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
 """Read by the libraries when they are imported: nobody is told what is trained, logs hold no bars, and what
-is never called is not loaded."""
+we never call is not loaded."""
 
 
 def main(path: str) -> int:

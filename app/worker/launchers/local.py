@@ -27,6 +27,7 @@ NO_TELEMETRY = {
     "DO_NOT_TRACK": "1",
     "WANDB_MODE": "disabled",
     "TOKENIZERS_PARALLELISM": "false",
+    "DISABLE_MLFLOW_INTEGRATION": "TRUE",  # TRL imports it, for a second, wherever it is installed
 }
 
 
