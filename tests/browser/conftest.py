@@ -86,7 +86,7 @@ def violations() -> Callable[..., str]:
 
 
 def _found(page: Page, only: dict[str, Any]) -> str:
-    found = Axe().run(page, options={"runOnly": only})
+    found = Axe().run(page, options={"runOnly": only, "resultTypes": ["violations"]})
     return found.generate_report() if found.violations_count else ""
 
 
