@@ -10,15 +10,12 @@ import re
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
+from window import WIDE, window
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests.browser.chromium import HOW_TO_GET_ONE, find
 from tests.journeys.test_road import MINUTE, decide, launch
 
 IMAGES = Path(__file__).parent / "images"
-WIDE = {"width": 1280, "height": 900}
 PATIENCE = 30 * MINUTE
 
 
@@ -50,18 +47,6 @@ def tour(page: Page, link: str) -> None:
     sys.stdout.write(f"{page.url}\n{page.locator('#now').inner_text()}\n")
 
 
-def main() -> None:
-    path = find()
-    if not path:
-        raise SystemExit(HOW_TO_GET_ONE)
-    IMAGES.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        context = browser.new_context(viewport=WIDE, device_scale_factor=1)
-        context.set_default_timeout(20_000)
-        tour(context.new_page(), sys.argv[1])
-        browser.close()
-
-
 if __name__ == "__main__":
-    main()
+    with window(IMAGES) as page:
+        tour(page, sys.argv[1])

@@ -10,16 +10,13 @@ import re
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+from window import WIDE, window
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests.browser.chromium import HOW_TO_GET_ONE, find
 from tests.journeys.climbing import MINUTE, confirm, inspect, pilot, probe, train
 from tests.journeys.test_road import decide
 
 IMAGES = Path(__file__).parent / "images" / "tour"
-WIDE = {"width": 1280, "height": 900}
 PATIENCE = 40 * MINUTE
 
 TALL = {"told": 1500, "probed": 1300, "piloted": 1500, "trained": 1340}
@@ -66,18 +63,6 @@ def tour(page: Page, link: str) -> None:
     place_pictures()
 
 
-def main() -> None:
-    path = find()
-    if not path:
-        raise SystemExit(HOW_TO_GET_ONE)
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        context = browser.new_context(viewport=WIDE, device_scale_factor=1)
-        context.set_default_timeout(20_000)
-        tour(context.new_page(), sys.argv[1])
-        browser.close()
-
-
 if __name__ == "__main__":
-    main()
+    with window(IMAGES) as page:
+        tour(page, sys.argv[1])
