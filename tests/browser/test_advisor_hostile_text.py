@@ -12,7 +12,7 @@ Start = Callable[..., str]
 
 TEXTS = (
     "<script>alert(1)</script> <svg onload=alert(1)> <a href='javascript:alert(1)'>x</a> &lt;b&gt;",
-    "\"><img src=x onerror=alert(1)> </textarea><script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)> </textarea><script>alert(1)</script>',
     "javascript:alert(1);'-alert(1)-'",
     "{{7*7}} {{ cycler.__init__.__globals__ }} {% for i in range(10**9) %}x{% endfor %} ${7*7} <%= 7*7 %>",
 )
