@@ -2,10 +2,11 @@
 
 What it does follows from the run's name: `steps 5`, `waits` (for a file `go`), `crash`, `fail`, `hang`,
 `deaf` (to SIGTERM), `silent` (no event at all), `lingers` (after its verdict or its pause), `child` (waits
-too, then starts one that outlives it), `noisy` (a long log), `lost` (killed at its second step, in its first attempt),
-`doomed` (in each), `limited` (saves every step), `hungry` (for memory). A number after the word is how many
-steps it takes, 0.05 s each. Like the real one it saves and stops when asked to, and goes on from what it
-saved. It imports nothing of ours: it is started some hundred times, and what it writes is read strictly.
+too, then starts one that outlives it), `noisy` (a long log), `lost` (killed at its second step, in its first
+attempt), `doomed` (in each), `limited` (saves every step), `hungry` (for memory). A number after the word is
+how many steps it takes, 0.05 s each. Like the real one it saves and stops when asked to, and goes on from
+what it saved. It imports nothing of ours: it is started some hundred times, and what it writes is read
+strictly.
 """
 
 import json
