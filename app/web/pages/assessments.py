@@ -1,8 +1,9 @@
 """Pages about assessments: all of them, a new one, one's standing, and its end."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import func, select
 from starlette.responses import RedirectResponse
@@ -34,6 +35,7 @@ from app.web.records import review_due
 
 router = APIRouter()
 
+ASSESSMENTS_PER_PAGE = 25
 LONGEST_DESCRIPTION = 2000
 
 STARTS = {"blank": "", "quick": "/quick", "describe": "/describe", "example": ""}
@@ -52,14 +54,24 @@ PLANS: dict[PlanId, str] = {
 
 
 @router.get("/assessments")
-def assessments(request: Request, session: SessionDep, parts: PartsDep) -> Response:
-    found = session.scalars(select(Assessment).order_by(Assessment.updated_at.desc())).all()
+def assessments(
+    request: Request,
+    session: SessionDep,
+    parts: PartsDep,
+    page: Annotated[int, Query(ge=1, le=100_000)] = 1,
+) -> Response:
+    pages = max(1, -(-(session.scalar(select(func.count(Assessment.id))) or 0) // ASSESSMENTS_PER_PAGE))
+    page = min(page, pages)
+    newest = select(Assessment).order_by(Assessment.updated_at.desc(), Assessment.id)
+    here = newest.limit(ASSESSMENTS_PER_PAGE).offset((page - 1) * ASSESSMENTS_PER_PAGE)
+    found = session.scalars(here).all()
     theirs = {
         checksum: readable(parts.rulebooks, session, checksum)
         for checksum in {each.rulebook_checksum for each in found}
     }
     rows = [_row(each, theirs[each.rulebook_checksum]) for each in found]
-    return render(request, "assessments.html", rows=rows, total=len(asked(parts.rulebook)))
+    total = len(asked(parts.rulebook))
+    return render(request, "assessments.html", rows=rows, total=total, page=page, pages=pages)
 
 
 def _row(assessment: Assessment, rulebook: Rulebook | None) -> dict[str, object]:
