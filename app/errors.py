@@ -14,9 +14,9 @@ TuningForkError                 500
 ├── TooLarge                    413
 ├── WrongMediaType              415
 ├── RateLimited                 429
-├── WorkerAway                  503
 ├── AssistantAway               503
 ├── Unavailable                 503
+│   └── WorkerAway              503   nothing of the worker can be reached, not only what was asked for
 └── BrokenRulebook              500   at start-up only; an upload is InvalidInput
 """
 
@@ -147,12 +147,6 @@ class RateLimited(TuningForkError):
     status = 429
 
 
-class WorkerAway(TuningForkError):
-    """The worker does not answer. Runs already on it go on; what you asked for can be tried again."""
-
-    status = 503
-
-
 class AssistantAway(TuningForkError):
     """The assistant endpoint gave no answer that can be used. Try again, or go on without it."""
 
@@ -163,6 +157,10 @@ class Unavailable(TuningForkError):
     """The service cannot do this right now; try again in a moment."""
 
     status = 503
+
+
+class WorkerAway(Unavailable):
+    """The worker does not answer. Runs already on it go on; what you asked for can be tried again."""
 
 
 class BrokenRulebook(TuningForkError):

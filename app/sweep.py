@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 import httpx
@@ -14,7 +15,7 @@ from app import wishes
 from app.confirming import confirm, confirm_missed
 from app.copying import conclude, keep, sync, without_nul
 from app.database import Database, now
-from app.errors import Conflict, NotFound, TuningForkError, WorkerAway
+from app.errors import Conflict, NotFound, TuningForkError, Unavailable, WorkerAway
 from app.models import Removal, Run
 from app.protocol import OVER, EventPage, RunSpec, RunState, RunStatus
 from app.settings import WebSettings
@@ -85,15 +86,20 @@ class Sweep:
             self._looked_back = True
         try:
             self._talk_to_the_worker()
-        except WorkerAway as error:
+        except Unavailable as error:
             self.worker_away = error.sentence
         else:
             self.worker_away = None
         self._notify()
 
     def _talk_to_the_worker(self) -> None:
-        push(self._database, self._worker)
-        self._remove()
+        # Cancels and removals come first: they make room on a full disk, which refuses what comes after.
+        push_cancels(self._database, self._worker)
+        self._remove("run")
+        push_launches(self._database, self._worker)
+        push_wishes(self._database, self._worker)
+        with self.uploading:
+            self._remove("dataset")
         # Asked after the removals: what was removed in between must not be adopted again.
         statuses = {status.id: status for status in self._worker.runs()}
         self._adopt(statuses)
@@ -124,7 +130,8 @@ class Sweep:
 
     def _sync(self, run_id: UUID, timeout: httpx.Timeout = QUICK) -> None:
         try:
-            sync(self._database, self._worker, run_id, timeout)
+            with _left_for_the_next_turn(f"copying run {run_id}"):
+                sync(self._database, self._worker, run_id, timeout)
             confirm(self._database, run_id)
         except NotFound:
             self._miss(run_id)
@@ -173,12 +180,11 @@ class Sweep:
         except IntegrityError:
             return  # Another replica was faster.
 
-    def _remove(self) -> None:
-        with self.uploading:
-            with self._database.reading() as session:
-                removals = list(session.execute(select(Removal.kind, Removal.key)))
-            for kind, key in removals:
-                self._remove_one(kind, key)
+    def _remove(self, kind: str) -> None:
+        with self._database.reading() as session:
+            keys = list(session.scalars(select(Removal.key).where(Removal.kind == kind)))
+        for key in keys:
+            self._remove_one(kind, key)
 
     def _remove_one(self, kind: str, key: str) -> None:
         try:
@@ -203,8 +209,15 @@ class Sweep:
 # Handing over
 
 
-def push(database: Database, worker: WorkerClient) -> None:
-    """Hand over what the worker has not confirmed: launches, cancellations and other wishes."""
+def push_cancels(database: Database, worker: WorkerClient) -> None:
+    with database.reading() as session:
+        cancels = list(session.scalars(select(Run.id).where(Run.cancel_requested, Run.state.not_in(OVER))))
+    for run_id in cancels:
+        with _left_for_the_next_turn(f"cancelling run {run_id}"):
+            _push_cancel(database, worker, run_id)
+
+
+def push_launches(database: Database, worker: WorkerClient) -> None:
     with database.reading() as session:
         launches = list(
             session.execute(
@@ -213,15 +226,27 @@ def push(database: Database, worker: WorkerClient) -> None:
                 .order_by(Run.created_at, Run.stage)
             )
         )
-        cancels = list(session.scalars(select(Run.id).where(Run.cancel_requested, Run.state.not_in(OVER))))
     for run_id, spec in launches:
         _push_launch(database, worker, run_id, spec)
-    for run_id in cancels:
-        _push_cancel(database, worker, run_id)
+
+
+def push_wishes(database: Database, worker: WorkerClient) -> None:
     with database.reading() as session:
         wished = list(wishes.outstanding(session))
     for wish in wished:
-        _push_wish(database, worker, wish)
+        with _left_for_the_next_turn(f"the wish to {wish.what} run {wish.run_id}"):
+            _push_wish(database, worker, wish)
+
+
+@contextmanager
+def _left_for_the_next_turn(what: str) -> Iterator[None]:
+    """What the worker cannot do now keeps nothing else from being done; an absent worker does."""
+    try:
+        yield
+    except WorkerAway:
+        raise
+    except Unavailable as error:
+        log.warning("%s is left for the next turn: %s", what, error.sentence)
 
 
 def _push_launch(database: Database, worker: WorkerClient, run_id: UUID, spec: RunSpec) -> None:
@@ -229,6 +254,9 @@ def _push_launch(database: Database, worker: WorkerClient, run_id: UUID, spec: R
         status = worker.put_run(run_id, spec)
     except WorkerAway:
         raise
+    except Unavailable as error:
+        _keep_waiting(database, run_id, error.sentence)
+        return
     except TuningForkError as error:
         reasons = "; ".join(f"{p.where}: {p.what}" for p in error.problems[:5])
         refusal = f"The worker refused this run. {error.sentence} {reasons}".strip()
@@ -238,6 +266,13 @@ def _push_launch(database: Database, worker: WorkerClient, run_id: UUID, spec: R
         return
     with database.writing() as session, session.begin():
         keep(session, run_id, EventPage(status=status, events=[]))
+
+
+def _keep_waiting(database: Database, run_id: UUID, why: str) -> None:
+    """Its page shows why, until the worker takes it and tells where it stands."""
+    with database.writing() as session, session.begin():
+        if (run := session.get(Run, run_id)) and run.accepted_at is None:
+            run.detail = without_nul(f"The worker cannot take it yet; it is asked again and again. {why}")
 
 
 def _push_cancel(database: Database, worker: WorkerClient, run_id: UUID) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 
 from app import logs, migrations
 from app.database import Database
-from app.errors import Unavailable, WorkerAway
+from app.errors import Unavailable
 from app.http_server import listen, serve
 from app.main import check_access, create_app, worker_token
 from app.models import BrowserSession
@@ -204,7 +204,7 @@ class WorkerProcess:
     def _answers(self) -> bool:
         try:
             self._client.health()
-        except WorkerAway:
+        except Unavailable:
             return False
         return True
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, TuningForkError, WorkerAway
+from app.errors import Conflict, TuningForkError, Unavailable
 from app.models import Report, Run
 from app.protocol import OVER, LimitName, Limits, RunState, RunStatus, StateEvent, is_raised
 from app.run_view import words
@@ -86,7 +86,10 @@ def outstanding(session: Session) -> Iterator[Wish]:
 
 
 def ask(worker: WorkerClient, wish: Wish) -> RunStatus | None:
-    """None where the worker refuses, because the run has gone on in the meantime. Raises WorkerAway."""
+    """None where the worker refuses, because the run has gone on in the meantime.
+
+    Raises Unavailable where it cannot do so now, WorkerAway among it: the wish is to be asked again.
+    """
     try:
         match wish.what:
             case "pause":
@@ -95,7 +98,7 @@ def ask(worker: WorkerClient, wish: Wish) -> RunStatus | None:
                 return worker.resume(wish.run_id, wish.limits)
             case "priority":
                 return worker.prioritize(wish.run_id, wish.priority)
-    except WorkerAway:
+    except Unavailable:
         raise
     except TuningForkError:
         return None

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from app.errors import BY_NAME, NotFound, Problem, TuningForkError, WorkerAway
+from app.errors import BY_NAME, NotFound, Problem, TuningForkError, Unavailable, WorkerAway
 from app.protocol import (
     Artifact,
     BroughtFile,
@@ -278,7 +278,10 @@ def _parts(answer: httpx.Response) -> Iterator[bytes]:
 
 
 def _refuse_errors(answer: httpx.Response) -> None:
-    """Raise the worker's refusal again under its own class; what is not its refusal is its absence."""
+    """Raise the worker's refusal again under its own class; what is not its refusal is its absence.
+
+    Unavailable refuses this one request, as a full disk does a write: whatever else is asked goes on.
+    """
     if answer.is_success:
         return
     if answer.status_code in (401, 403):
@@ -292,7 +295,7 @@ def _refuse_errors(answer: httpx.Response) -> None:
             f"Something other than the worker answers at its address (status {answer.status_code})."
         ) from None
     error = BY_NAME.get(refusal.error, TuningForkError)
-    if error.status >= 500:
+    if error.status >= 500 and error is not Unavailable:
         raise WorkerAway(f"The worker could not do this: {refusal.detail}")
     raise error(refusal.detail, tuple(refusal.problems))
 

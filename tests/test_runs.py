@@ -1,5 +1,7 @@
 """No accepted run is ever lost, doubled or left running, whatever happens between web and worker."""
 
+import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,8 +33,9 @@ from app.protocol import (
 from app.settings import WebSettings
 from app.sweep import Sweep
 from app.web.api.runs import Launch
-from tests.weather import Weather, away, client_through, settings_for, slow
+from tests.weather import Weather, answering, away, client_through, settings_for, slow
 from tests.web.launching import SPEC, named
+from tests.web.test_full_database_disk import fill
 from tests.worker_process import WorkerProcess, eventually
 
 
@@ -261,6 +264,72 @@ def test_a_refused_run_is_failed_with_the_workers_reason(make_world, tmp_path):
         assert "refused" in run.detail
     finally:
         strict.kill()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("mounting a small disk is not allowed here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_of_the_worker_keeps_only_what_needs_room_from_being_done(make_world, small_disk):
+    full = WorkerProcess(small_disk / "worker")
+    try:
+        world = make_world(full)
+        done, hanging = world.launch(named("steps 2"))[0], world.launch(named("hang"))[0]
+        world.sweep_until(done, RunState.SUCCEEDED)
+        world.sweep_until(hanging, RunState.RUNNING)
+        filler = fill(small_disk)
+        (waiting,) = world.launch(named("steps 1"))
+        world.sweep.once()
+        assert world.sweep.worker_away is None
+        assert world.run(waiting).state is RunState.REQUESTED
+        assert "No space left on device. Free some space" in (world.run(waiting).detail or "")
+        with world.database.writing() as session, session.begin():
+            runs.cancel(session, session.get(Run, hanging))
+            runs.delete(session, session.get(Run, done))
+        world.sweep.once()
+        assert done not in {status.id for status in world.client.runs()}
+        eventually(lambda: full.engine(hanging) is None, "the end of the cancelled run's engine")
+        filler.unlink()
+        assert world.sweep_until(hanging, *OVER).state is RunState.CANCELLED
+        assert world.sweep_until(waiting, *OVER).state is RunState.SUCCEEDED
+    finally:
+        full.kill()
+        full.kill_every_engine()
+
+
+def test_a_worker_that_can_do_nothing_right_now_is_asked_everything_once(world):
+    running, queued = world.launch(named("hang"))[0], world.launch(named("steps 1"))[0]
+    world.sweep_until(running, RunState.RUNNING)
+    with world.database.writing() as session, session.begin():
+        runs.cancel(session, session.get(Run, running))
+    wish(world, queued, runs.pause)
+    (waiting,) = world.launch(named("steps 1"))
+    body = json.dumps({"error": "Unavailable", "detail": "Not now."}).encode()
+    world.weather.fault, world.weather.asked = answering(503, body), []
+    world.sweep.once()
+    assert world.weather.asked == [
+        ("POST", f"/runs/{running}/cancel"),
+        ("PUT", f"/runs/{waiting}"),
+        ("POST", f"/runs/{queued}/pause"),
+        ("GET", "/runs"),
+    ]
+    assert world.sweep.worker_away == "Not now."
+    assert world.run(waiting).state is RunState.REQUESTED
+    assert world.run(queued).wish == "pause"
+    world.weather.fault = None
+    assert world.sweep_until(running, *OVER).state is RunState.CANCELLED
+    assert world.sweep_until(waiting, *OVER).state is RunState.SUCCEEDED
+    assert world.run(waiting).detail is None
+    assert world.run(queued).state is RunState.PAUSED
 
 
 def test_runs_the_worker_has_of_its_own_are_adopted(world, worker):

@@ -25,7 +25,7 @@ HTTP_ERRORS = [
     kind for kind in vars(httpx).values() if isinstance(kind, type) and issubclass(kind, CONNECTION)
 ]
 
-REFUSALS = [name for name, kind in errors.BY_NAME.items() if kind.status in range(400, 500)]
+REFUSALS = [name for name, kind in errors.BY_NAME.items() if kind.status in range(400, 500)] + ["Unavailable"]
 REFUSALS = [name for name in REFUSALS if errors.BY_NAME[name].status not in (401, 403)]
 """A worker that refuses the web's token is told as an absent one."""
 
@@ -44,7 +44,7 @@ BROKEN = {
     "a redirect elsewhere": lambda request: httpx.Response(302, headers={"location": "http://evil.test"}),
     "the wrong token": answering(401, b'{"error": "NotSignedIn", "detail": "Send the token."}'),
     "its own failure": answering(500, b'{"error": "TuningForkError", "detail": "Something went wrong."}'),
-    "no room": answering(503, b'{"error": "Unavailable", "detail": "The disk is full."}'),
+    "503 in HTML": answering(503, b"<html>Try later</html>", "text/html"),
 }
 
 SPEC = RunSpec(name="The starter model", model=StarterModel(), recipe=StarterRecipe())

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends
 from sqlalchemy.orm import Session
 
-from app.errors import WorkerAway
+from app.errors import Unavailable
 from app.protocol import DatasetSummary, Device, ModelSummary
 from app.web import launch_graders
 from app.web.deps import SweepDep, WorkerDep
@@ -32,7 +32,7 @@ def stock(worker: WorkerDep, sweep: SweepDep) -> Stock:
     try:
         datasets = {_key(summary): summary for summary in worker.datasets()}
         return Stock(worker.models(), datasets, worker.health().device, known=True)
-    except WorkerAway:
+    except Unavailable:
         return Stock()
 
 

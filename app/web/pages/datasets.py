@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import runs
 from app.datasets import generated
 from app.datasets.allowing import allowed
-from app.errors import Conflict, InvalidInput, NotFound, WorkerAway
+from app.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app.models import Dataset, Run
 from app.protocol import (
     DatasetRef,
@@ -56,7 +56,7 @@ def made(worker: WorkerDep, sweep: SweepDep) -> list[Made]:
     if sweep.worker_away is None:
         try:
             summaries = {s.ref.name: s for s in worker.datasets() if s.ref.kind == "generated"}
-        except WorkerAway:
+        except Unavailable:
             summaries = {}
     return [
         Made(name, task.title, task.description, summaries.get(name))
@@ -219,7 +219,7 @@ def profile(
         bringing.profiled(parts, dataset_id, ProfileOrder(model=_model(model.strip())))
     except ValidationError:
         return _with_problem(request, parts, dataset_id, "Name a local model, or org/name of the hub.", model)
-    except (InvalidInput, WorkerAway) as error:
+    except (InvalidInput, Unavailable) as error:
         said = error.problems[0].what if error.problems else error.sentence
         return _with_problem(request, parts, dataset_id, f"{said[0].upper()}{said[1:].rstrip('.')}.", model)
     return RedirectResponse(f"/datasets/{dataset_id}#lengths", 303)

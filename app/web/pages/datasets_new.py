@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
-from app.errors import Conflict, InvalidInput, NotFound, Problem, TooLarge, WorkerAway
+from app.errors import Conflict, InvalidInput, NotFound, Problem, TooLarge, Unavailable
 from app.protocol import (
     BroughtFile,
     DatasetOrder,
@@ -88,7 +88,7 @@ def _local_files(parts: Parts) -> list[ListedFile]:
         return []
     try:
         return parts.worker.local_files()
-    except WorkerAway:
+    except Unavailable:
         return []
 
 
@@ -105,7 +105,7 @@ async def upload(request: Request, parts: PartsDep) -> Response:
         except (InvalidInput, TooLarge, NotFound, Conflict) as error:
             wanted.problems = [Problem(where="file", what=error.sentence)]
             return await run_in_threadpool(_form, request, parts, wanted)
-        except WorkerAway as error:
+        except Unavailable as error:
             wanted.problems = [Problem(where="file", what=f"{error.sentence} Upload it again.")]
             return await run_in_threadpool(_form, request, parts, wanted)
     return await run_in_threadpool(_read_or_ask, request, parts, file, wanted)
@@ -154,7 +154,7 @@ def _fetch(request: Request, parts: Parts, given: Mapping[str, str]) -> Response
         place = str(error.errors()[0]["loc"][-1])
         wanted.problems = [Problem(where=place, what=_HUB_FIELDS.get(place, "This cannot be used."))]
         return _form(request, parts, wanted)
-    except (InvalidInput, TooLarge, NotFound, WorkerAway) as error:
+    except (InvalidInput, TooLarge, NotFound, Unavailable) as error:
         told = error.problems[0] if error.problems else Problem(where=_place(wanted), what=error.sentence)
         sentence = f"{told.what[0].upper()}{told.what[1:].rstrip('.')}."
         wanted.problems = [Problem(where=told.where, what=sentence)]
@@ -201,7 +201,7 @@ def _read_or_ask(request: Request, parts: Parts, file: BroughtFile, wanted: Want
         dataset = bringing.keep_dataset(parts, DatasetOrder(file=file.sha256), name)
     except InvalidInput as error:
         return _ask_or_refuse(request, parts, file, wanted, error, name)
-    except WorkerAway as error:
+    except Unavailable as error:
         wanted.problems = [Problem(where="file", what=f"{error.sentence} Upload it again.")]
         return _form(request, parts, wanted)
     return RedirectResponse(f"/datasets/{dataset.id}", 303)
@@ -282,7 +282,7 @@ def _read_as(
     except ValidationError as error:
         sentence = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         problems = [Problem(where="name", what=f"Name: {sentence}.")]
-    except (InvalidInput, Conflict, WorkerAway) as error:
+    except (InvalidInput, Conflict, Unavailable) as error:
         problems, lines = [Problem(where="prompt", what=error.sentence)], error.problems
     look = parts.worker.look(sha256, reading.model_copy(update={"columns": None}))
     return _columns_page(request, look, given, problems, lines)

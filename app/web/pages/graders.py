@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, InvalidInput, NotFound, Problem, WorkerAway
+from app.errors import Conflict, InvalidInput, NotFound, Problem, Unavailable
 from app.models import NamedGrader
 from app.protocol import Grader
 from app.web import grader_form, named_graders
@@ -92,7 +92,7 @@ def _kept(
         return problems_beside(kind, form, error.problems) or [Problem(where="note", what=error.sentence)]
     except Conflict as error:
         return [Problem(where=AS_JSON if kind == AS_JSON else "name", what=error.sentence)]
-    except WorkerAway as error:
+    except Unavailable as error:
         return [Problem(where="", what=f"{error.sentence} Nothing was stored; try again.")]
 
 

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from app.errors import InvalidInput, NotFound, Problem, WorkerAway
+from app.errors import InvalidInput, NotFound, Problem, Unavailable
 from app.http_json import problems_of
 from app.protocol import Check, CheckName, CheckResult, Preflight, PreflightRequest, RunSpec
 from app.strict_json import strict_loads
@@ -98,7 +98,7 @@ def failures(worker: WorkerDep, ids: str) -> list[Check]:
     for each in ids.split()[:MOST_RUNS]:
         try:
             found += worker.preflight(UUID(each)).failed
-        except (ValueError, NotFound, WorkerAway):
+        except (ValueError, NotFound, Unavailable):
             continue
     return found
 

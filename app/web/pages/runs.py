@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import runs
 from app.database import now
-from app.errors import NotFound, WorkerAway
+from app.errors import NotFound, Unavailable
 from app.models import Assessment, Report, Run
 from app.protocol import Artifact, MetricEvent, RunState, SampleEvent
 from app.run_view import RunView, evaluations
@@ -156,7 +156,7 @@ def worker_files(run_id: UUID, worker: WorkerDep, sweep: SweepDep) -> WorkerFile
         return None
     try:
         return WorkerFiles(worker.artifacts(run_id), worker.log(run_id, LOG_LINES))
-    except (WorkerAway, NotFound):
+    except (Unavailable, NotFound):
         return None
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.database import now
-from app.errors import Problem, WorkerAway
+from app.errors import Problem, Unavailable
 from app.models import ApiKey, Run
 from app.protocol import WorkerHealth
 from app.web import run_words, security
@@ -34,7 +34,7 @@ def ask(worker: WorkerDep, sweep: SweepDep) -> Asked:
         return Asked(None, sweep.worker_away)
     try:
         return Asked(worker.health())
-    except WorkerAway as error:
+    except Unavailable as error:
         return Asked(None, error.sentence)
 
 

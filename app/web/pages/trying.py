@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from app.datasets import generated
-from app.errors import Conflict, InvalidInput, NotFound, Problem, TooLarge, TuningForkError, WorkerAway
+from app.errors import Conflict, InvalidInput, NotFound, Problem, TooLarge, TuningForkError, Unavailable
 from app.models import Dataset, NamedGrader
 from app.protocol import DatasetRef, Trial, TrialReport, TriedAnswer, TriedRow, pass_threshold
 from app.strict_json import strict_loads
@@ -61,7 +61,7 @@ def _tried(request: Request, grader_id: UUID, parts: Parts, sent: Sent) -> Respo
     try:
         wanted, rows_from = _wanted(parts, grader, sent)
         report = parts.worker.try_grader(wanted, parts.settings.trying_seconds)
-    except (InvalidInput, TooLarge, NotFound, Conflict, WorkerAway) as error:
+    except (InvalidInput, TooLarge, NotFound, Conflict, Unavailable) as error:
         with parts.database.reading() as session:
             return _page(request, session, grader, sent, problems=_beside(error, sent))
     if sent.typed.get("action") == "score":
@@ -79,7 +79,7 @@ FIELD = {"score": "answer", "attack": "dataset", "compare": "file"}
 def _beside(error: TuningForkError, sent: Sent) -> list[Problem]:
     usual = FIELD.get(sent.typed.get("action", ""), "answer")
     places = ("answer", "prompt", "item", "several", "run", "dataset", "rows", "file", "expert_pass")
-    if isinstance(error, WorkerAway):
+    if isinstance(error, Unavailable):
         return [Problem(where="", what=error.sentence)]
     if len(error.problems) > 1 or any(each.where.startswith("line") for each in error.problems):
         lines = [Problem(where=usual, what=_sentence(each)) for each in error.problems[:8]]
