@@ -249,7 +249,7 @@ def _plain(row: Row) -> str:
 
 def _plain_text(row: Row) -> str:
     """Of a text without a question, the text."""
-    return " ".join(str(row.item.get("text", row.answer or "")).casefold().split())
+    return " ".join((row.text or row.answer or "").casefold().split())
 
 
 def _enough(recipe: Recipe, learned: Sequence[Row]) -> tuple[CheckResult, str, str]:

@@ -165,6 +165,15 @@ def test_a_held_out_row_that_is_also_learned_from_is_found(look: Look):
     assert "also among the training rows" in found.sentence
 
 
+def test_held_out_texts_are_compared_as_texts(look: Look):
+    texts = [{"text": f"Page {n} tells of {colour} things."} for n in range(60) for colour in COLOURS]
+    found = of_data(look(grader=None, rows=texts))["held_out"]
+    assert found.result == "pass", found.sentence
+    assert found.figures == {"held_out": 60, "leaks": 0}
+    twice = [{"text": each["text"].upper() + " "} for each in texts]
+    assert of_data(look(grader=None, rows=[*texts, *twice]))["held_out"].result == "fail"
+
+
 def test_a_grader_that_dies_pays_for_nothing_or_does_not_know_right_answers_is_told(look: Look):
     dies = Python(name="dies", source="def grade(sample, item):\n    raise ValueError('out of luck')\n")
     dead = of_data(look(grader=dies))["grader"]
