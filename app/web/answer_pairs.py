@@ -57,6 +57,26 @@ def regressions_first(
     return sorted(found, key=lambda pair: (lost.get(pair.item, len(lost)), _place(pair), pair.item))
 
 
+def left_out(
+    pairs: Sequence[Pair],
+    before: Evaluation | None,
+    after: Evaluation | None,
+    results: Sequence[GraderResult],
+) -> str:
+    """Where the answers to only some items were kept: to how many, and how to keep more."""
+    measured = max((len(each.sampled_outcomes) for each in (before, after) if each), default=0)
+    if len(pairs) >= measured:
+        return ""
+    first = results[0].pairs if results else None
+    lost = first.regressions if first else ()
+    among = len({pair.item for pair in pairs} & set(lost))
+    worse = f", with {among:,} of the {len(lost):,} that got worse" if lost else ""
+    return (
+        f"The answers to {len(pairs):,} of {measured:,} items were kept{worse}; the CSV has the scores of "
+        "all. “Answers kept to read” among a run’s settings keeps up to 200."
+    )
+
+
 COURSES = ("right before, wrong after", "wrong before, right after", "wrong before, wrong after")
 
 

@@ -40,7 +40,7 @@ def show_evaluation(
         calibrations=evaluation_words.calibrations(view.before, view.after),
         corrections=evaluation_words.corrections(view.before, view.after),
         pairs=[(pair, answer_pairs.sides(run.id, pair, blind)) for pair in shown],
-        total=len(pairs),
+        left_out=answer_pairs.left_out(pairs, view.before, view.after, results),
         blind=blind,
         page=page,
         pages=max(1, -(-len(pairs) // PAIRS_PER_PAGE)),

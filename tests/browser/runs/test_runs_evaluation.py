@@ -43,6 +43,10 @@ def test_what_got_worse_stands_first(look, workshop, told):
         *[True] * len(worse),
         False,
     ]
+    lost = sum(old == "1" and new == "0" for old, new in zip(before, after, strict=True))
+    assert lost > len(worse)
+    kept = f"The answers to 25 of 100 items were kept, with {len(worse)} of the {lost} that got worse;"
+    expect(page.locator("#answers")).to_contain_text(kept)
 
 
 def test_a_guard_set_that_fell_is_said(look, told):
