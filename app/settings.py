@@ -226,6 +226,12 @@ class WorkerSettings(BaseSettings):
         ge=0,
         description="Memory of the smoke step on a CPU; 0: what the machine has free.",
     )
+    first_batch_rows: int = Field(
+        20_000,
+        ge=1,
+        description="Rows tokenized to show a first batch; of a larger dataset only the batch's own, unless "
+        "rows are packed, shuffled or grouped by length.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level of the log lines."
     )

@@ -7,6 +7,7 @@ tiny model of the same vocabulary stands in for them, since they play no part in
 import os
 from collections.abc import Sequence
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 from transformers.utils.logging import disable_progress_bar
 
+from app.datasets.rows import Row
 from app.engine import model_files, rows
 from app.engine.__main__ import QUIET
 from app.engine.failures import in_a_sentence
@@ -30,6 +32,7 @@ from app.protocol import (
     FirstBatchMade,
     FullTuning,
     GrpoRecipe,
+    Recipe,
     RewardModelRecipe,
     RunSpec,
     SftRecipe,
@@ -43,24 +46,61 @@ ROWS_SHOWN = 8
 TOKENS_SHOWN = 1500
 """Of any one row."""
 
-MOST_ROWS = 20_000
-"""Rows that are handed to the trainer; the first batch of a larger dataset is drawn from so many."""
+
+def made(run: Run, most_rows: int) -> FirstBatch:
+    """`most_rows` are tokenized, at most."""
+    loaded = _stand_in(run, model_files.find(run))
+    learned = rows.read(run).train
+    recipe = run.spec.recipe
+    if isinstance(recipe, GrpoRecipe):  # its prompts are tokenized batch by batch
+        batches = trainer_of(run, loaded, learned, steps=0).get_train_dataloader()
+        return _prompts(run.spec, recipe, next(iter(batches)), loaded)
+    assert isinstance(recipe, SftRecipe | RewardModelRecipe)
+    if len(learned) > most_rows and _is_ordered_by_number(recipe):
+        drawn, count = _drawn(run, loaded, learned)
+        of_those = [learned[number] for number in drawn]
+        batches = _batches(run, loaded, of_those, train_sampling_strategy="sequential")
+        return _tokens(run.spec, next(iter(batches)), loaded, count, [])
+    taken = learned[:most_rows]
+    batches = _batches(run, loaded, taken)
+    if len(taken) == len(learned):
+        return _tokens(run.spec, next(iter(batches)), loaded, len(batches), [])
+    note = (
+        f"Only the first {len(taken):,} of {len(learned):,} rows were looked at: how they are packed or "
+        "ordered depends on all of them, so the training begins with another batch, and its updates are "
+        "estimated."
+    )
+    sequences = len(batches.dataset) * len(learned) / len(taken)
+    count = ceil(sequences / recipe.micro_batch_size)
+    return _tokens(run.spec, next(iter(batches)), loaded, count, [note])
 
 
-def made(run: Run) -> FirstBatch:
-    spec = run.spec
-    found = model_files.find(run)
-    learned = rows.read(run).train[:MOST_ROWS]
-    loaded = _stand_in(run, found)
-    if isinstance(spec.recipe, SftRecipe):
-        refuse_long(learned, loaded, spec.recipe.max_length)
-    trainer = trainer_of(run, loaded, learned, steps=0)
+def _is_ordered_by_number(recipe: Recipe) -> bool:
+    """Whether the order follows from how many rows there are, whatever is in them."""
+    assert isinstance(recipe, SftRecipe | RewardModelRecipe)
+    advanced = recipe.advanced
+    shuffles = bool(advanced.get("shuffle_dataset"))
+    by_length = advanced.get("train_sampling_strategy") == "group_by_length"
+    return not (shuffles or by_length or (isinstance(recipe, SftRecipe) and recipe.packing))
+
+
+def _drawn(run: Run, loaded: Loaded, learned: Sequence[Row]) -> tuple[list[int], int]:
+    """The numbers of the first batch's rows, and how many batches there are."""
+    trainer = trainer_of(run, loaded, learned[:1], steps=0)
+    trainer.train_dataset, trainer.data_collator = range(len(learned)), list
     batches = trainer.get_train_dataloader()
-    batch = next(iter(batches))
-    steps = _steps(spec, len(batches))
-    if isinstance(spec.recipe, GrpoRecipe):
-        return _prompts(spec, spec.recipe, batch, loaded, steps)
-    return _tokens(spec, batch, loaded, steps)
+    return next(iter(batches)), len(batches)
+
+
+def _batches(run: Run, loaded: Loaded, learned: Sequence[Row], **changes: Any) -> Any:
+    """The trainer's own, of these rows; `changes` are to its arguments."""
+    recipe = run.spec.recipe
+    if isinstance(recipe, SftRecipe):
+        refuse_long(learned, loaded, recipe.max_length)
+    trainer = trainer_of(run, loaded, learned, steps=0)
+    for name, value in changes.items():
+        setattr(trainer.args, name, value)
+    return trainer.get_train_dataloader()
 
 
 def _stand_in(run: Run, found: model_files.Found) -> Loaded:
@@ -85,8 +125,6 @@ def _stand_in(run: Run, found: model_files.Found) -> Loaded:
 
 def _steps(spec: RunSpec, batches: int) -> int:
     recipe = spec.recipe
-    if isinstance(recipe, GrpoRecipe):
-        return recipe.steps
     assert isinstance(recipe, SftRecipe | RewardModelRecipe)
     again = recipe.batch_size // recipe.micro_batch_size
     return max(1, round(-(-batches // again) * recipe.epochs))
@@ -95,7 +133,8 @@ def _steps(spec: RunSpec, batches: int) -> int:
 # Tokens
 
 
-def _tokens(spec: RunSpec, batch: Any, loaded: Loaded, steps: int) -> FirstBatch:
+def _tokens(spec: RunSpec, batch: Any, loaded: Loaded, batches: int, notes: list[str]) -> FirstBatch:
+    """`batches` are those of one epoch."""
     ids = batch["input_ids"].tolist()
     labels = batch["labels"].tolist() if "labels" in batch else None
     masks = _masks(batch, len(ids[0]))
@@ -111,8 +150,8 @@ def _tokens(spec: RunSpec, batch: Any, loaded: Loaded, steps: int) -> FirstBatch
         tokens=sum(row.length for row in shown),
         learned=sum(row.learned for row in shown),
         padding=sum(row.padding for row in shown),
-        steps=steps,
-        notes=_notes(spec, loaded),
+        steps=_steps(spec, batches),
+        notes=[*_notes(spec, loaded), *notes],
     )
 
 
@@ -174,7 +213,7 @@ def _notes(spec: RunSpec, loaded: Loaded) -> list[str]:
 # Prompts
 
 
-def _prompts(spec: RunSpec, recipe: GrpoRecipe, batch: Any, loaded: Loaded, steps: int) -> FirstBatch:
+def _prompts(spec: RunSpec, recipe: GrpoRecipe, batch: Any, loaded: Loaded) -> FirstBatch:
     """The dataloader repeats each prompt as often as it is answered."""
     prompts = [row["prompt"] for row in batch]
     different = [prompt for n, prompt in enumerate(prompts) if n == 0 or prompt != prompts[n - 1]]
@@ -194,7 +233,7 @@ def _prompts(spec: RunSpec, recipe: GrpoRecipe, batch: Any, loaded: Loaded, step
         tokens=sum(len(ids) for ids in asked),
         learned=0,
         padding=sum(longest - len(ids) for ids in asked),
-        steps=steps,
+        steps=recipe.steps,
         num_generations=recipe.num_generations,
         notes=_notes(spec, loaded),
     )
@@ -207,7 +246,7 @@ def main() -> None:
     lines.hear()
     try:
         run = _untuned(Run(Path(inputs.run_dir)))
-        lines.say(FirstBatchMade(batch=made(run)))
+        lines.say(FirstBatchMade(batch=made(run, inputs.most_rows)))
     except CannotTrain as error:
         lines.say(FirstBatchMade(trouble=str(error)))
     except Exception as error:

@@ -188,6 +188,8 @@ class FirstBatchState(Message):
 
 class FirstBatchInputs(Message):
     run_dir: str
+    most_rows: Annotated[int, Field(ge=1)] = 20_000
+    """Rows that are tokenized for it."""
 
 
 class FirstBatchMade(Message):

@@ -80,7 +80,8 @@ class FirstBatches:
         folder = Path(tempfile.mkdtemp(dir=self._around.folder))
         run_dir = self._around.lay_out(folder, spec, "cpu", self._around.start_of(spec))
         child = Child(MODULE, folder, self._around.environment(spec, "cpu"))
-        child.tell(FirstBatchInputs(run_dir=str(run_dir.path)).model_dump_json())
+        most = self._around.settings.first_batch_rows
+        child.tell(FirstBatchInputs(run_dir=str(run_dir.path), most_rows=most).model_dump_json())
         timer = threading.Timer(SECONDS, child.kill)
         timer.daemon = True
         self._making[key] = Making(child, folder, timer, FirstBatchState(state="running"))

@@ -251,6 +251,26 @@ def test_the_first_batch_of_sft_shows_what_is_learned(worker, rows):
     assert first_batch(worker, spec(rows, sft_recipe())).batch == batch
 
 
+def test_the_first_batch_of_many_rows_is_drawn_from_all_of_them(worker, models, rows, tmp_path):
+    sparing = WorkerProcess(
+        tmp_path / "sparing", engine_module="app.engine", models_dir=str(models), first_batch_rows=40
+    )
+    try:
+        content = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+        sparing.http.put(f"/datasets/{rows}", content=content).raise_for_status()
+        whole = first_batch(worker, spec(rows, sft_recipe())).batch
+        assert first_batch(sparing, spec(rows, sft_recipe())).batch == whole
+        assert whole.steps == 2 * 240 // 16
+        packed = first_batch(sparing, spec(rows, sft_recipe(packing=True, max_length=128))).batch
+        every = first_batch(worker, spec(rows, sft_recipe(packing=True, max_length=128))).batch
+        assert "first 40 of 240 rows" in packed.notes[-1]
+        assert "estimated" in packed.notes[-1]
+        assert abs(packed.steps - every.steps) <= 2
+        assert not any("estimated" in note for note in every.notes)
+    finally:
+        sparing.stop()
+
+
 @pytest.mark.full
 def test_the_first_batch_of_grpo_shows_the_prompts_of_the_first_step(worker, rows):
     batch = first_batch(worker, spec(rows, grpo_recipe())).batch
