@@ -169,31 +169,32 @@ class Sizes:
     # One step
 
     def smoke_step(self) -> tuple[Check, Forecast | None]:
-        """Trains one update on the longest rows: what runs out of memory here would have done so then."""
+        """Trains one update on the longest rows, GRPO's answers in full length: no later step is larger."""
         if not self._fitting:
             why = "Every row is longer than max_length, so there is none to train on."
             return _check(CheckName.SMOKE_STEP, NOT_APPLICABLE, why, ""), None
         with _memory_limit(self._run.inputs.device, self._available):
             try:
-                seconds = self._train_one_step()
+                seconds, answered = self._train_one_step()
             except CannotTrain as error:
                 return _check(CheckName.SMOKE_STEP, FAIL, str(error), ""), None
             except Exception as error:
                 return _check(CheckName.SMOKE_STEP, FAIL, in_a_sentence(error), ""), None
         forecast = self._forecast(seconds)
         tight = forecast.peak_bytes > 0.95 * forecast.available_bytes
+        longest = f"prompts, with answers of {answered:,} tokens," if answered else "rows"
         sentence = (
-            f"One step on the longest rows took {seconds:.2g} s and {size(forecast.peak_bytes)} of memory. "
-            f"{forecast.steps:,} such steps come to {_duration(forecast.training_seconds)} at most."
+            f"One step on the longest {longest} took {seconds:.2g} s and {size(forecast.peak_bytes)} of "
+            f"memory. {forecast.steps:,} such steps come to {_duration(forecast.training_seconds)}; "
+            "measuring comes on top of that."
         )
         fix = (
             "Memory is nearly full: lower micro_batch_size, or wait until no other run is training."
             if tight
             else ""
         )
-        return _check(
-            CheckName.SMOKE_STEP, WARN if tight else PASS, sentence, fix, forecast_figures(forecast)
-        ), forecast
+        figures = forecast_figures(forecast) | ({"answer_tokens": answered} if answered else {})
+        return _check(CheckName.SMOKE_STEP, WARN if tight else PASS, sentence, fix, figures), forecast
 
     @property
     def _fitting(self) -> list[Row]:
@@ -201,7 +202,8 @@ class Sizes:
         most = getattr(self._run.spec.recipe, "max_length", sys.maxsize)
         return [row for count, row in self._lengths if count <= most]
 
-    def _train_one_step(self) -> float:
+    def _train_one_step(self) -> tuple[float, int]:
+        """Its seconds, and how many tokens the shortest of GRPO's answers had; 0 for other methods."""
         recipe = self._run.spec.recipe
         assert isinstance(recipe, SftRecipe | GrpoRecipe | RewardModelRecipe)
         kind, more = (AutoModelForCausalLM, {})
@@ -213,11 +215,12 @@ class Sizes:
         timer = _Timer()
         longest = self._fitting[: recipe.batch_size]
         again = -(-recipe.batch_size // len(longest))
-        trainer = trainer_of(self._run, loaded, longest * again, steps=1, callbacks=[timer])
+        trainer = trainer_of(self._run, loaded, longest * again, steps=1, in_full=True, callbacks=[timer])
         trainer.train()
         if trainer.state.global_step != 1:
             raise CannotTrain("The trainer made no step of the longest rows.")
-        return timer.seconds
+        lengths = (each.get("completions/min_length") for each in trainer.state.log_history)
+        return timer.seconds, int(next((length for length in lengths if length), 0))
 
     def _forecast(self, seconds: float) -> Forecast:
         limits = self._run.spec.limits

@@ -16,11 +16,19 @@ from app.engine.tuning import adapter_config
 from app.protocol import GrpoRecipe, RewardModelRecipe, SftRecipe
 
 
-def trainer_of(run: Run, loaded: Loaded, learned: Sequence[Row], steps: int, **more: Any) -> Any:
-    """`steps` updates, or all that the recipe asks for where it is 0. `more` goes to the trainer."""
+def trainer_of(
+    run: Run, loaded: Loaded, learned: Sequence[Row], steps: int, *, in_full: bool = False, **more: Any
+) -> Any:
+    """`steps` updates, or all that the recipe asks for where it is 0. `more` goes to the trainer.
+
+    `in_full` has GRPO's answers go on to the full length, as they may once the model has learned to.
+    """
     recipe = run.spec.recipe
     args = config(run, loaded, learns_texts=isinstance(recipe, SftRecipe) and learned[0].is_text)
     args.max_steps = steps or args.max_steps
+    if in_full and isinstance(recipe, GrpoRecipe):
+        least = "min_tokens" if args.use_vllm else "min_new_tokens"
+        args.generation_kwargs = {least: recipe.max_completion_length}
     given = {
         "model": loaded.model,
         "processing_class": loaded.tokenizer,

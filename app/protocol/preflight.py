@@ -52,9 +52,9 @@ class Forecast(Message):
 
     steps: int
     step_seconds: float
-    """Of the longest rows; most steps are shorter."""
+    """Of the longest rows, with GRPO's answers in full length; most steps are shorter."""
     training_seconds: float
-    """Steps times that; measuring before and after is not in it."""
+    """Steps times that; measuring before, during and after the training is not in it."""
     peak_bytes: int
     available_bytes: int
     gpu_hours: float

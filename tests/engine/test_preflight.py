@@ -148,6 +148,7 @@ def test_a_sound_sft_run_passes_every_check_and_its_time_is_foretold(worker, row
         "memory": "pass",
         "smoke_step": "pass",
     }, {name: check.sentence for name, check in found.items()}
+    assert found["smoke_step"].sentence.endswith("; measuring comes on top of that.")
     assert done.forecast is not None
     assert done.forecast.steps == 20 * 15
     assert done.forecast.training_seconds == pytest.approx(300 * done.forecast.step_seconds)
@@ -158,8 +159,10 @@ def test_a_sound_sft_run_passes_every_check_and_its_time_is_foretold(worker, row
 
 def test_a_grpo_run_generates_and_learns_in_its_step_and_a_gameable_grader_is_found_out(worker, rows):
     pays_for_all = StringCheck(name="anything", reference="no such answer", operation="ne")
-    found = checked(worker, spec(rows, grpo_recipe(steps=40), pays_for_all))
+    found = checked(worker, spec(rows, grpo_recipe(steps=40, max_completion_length=48), pays_for_all))
     assert told(found)["smoke_step"] == "pass", found["smoke_step"].sentence
+    assert found["smoke_step"].figures["answer_tokens"] == 48
+    assert "with answers of 48 tokens" in found["smoke_step"].sentence
     assert told(found)["grader"] == "fail"
     assert "An empty answer earns 100 %" in found["grader"].sentence
     assert found["grader"].fix
