@@ -1,6 +1,7 @@
 """Does a query parse, and does it return the same rows as the right one on a database made for it?"""
 
 import sqlite3
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,9 @@ SECONDS = 2.0
 """For each query, and for building the database."""
 
 MOST_ROWS = 10_000
+MOST_BYTES = 10_000_000
+"""Of the rows that a query returns, as they lie in memory, and of the database that a fixture builds."""
+
 LONGEST_QUERY = 20_000
 STEPS_BETWEEN_LOOKS = 1000
 
@@ -32,11 +36,14 @@ BUILDS_NOT = {
     sqlite3.SQLITE_PRAGMA,
     sqlite3.SQLITE_CREATE_VTABLE,
     sqlite3.SQLITE_DROP_VTABLE,
+    sqlite3.SQLITE_SAVEPOINT,
 }
+"""Savepoints among them: what they could bring back lies in memory, beside the pages that are counted."""
+
 FORBIDDEN_FUNCTIONS = {"load_extension", "fts3_tokenizer"}
 
 LIMITS = {
-    sqlite3.SQLITE_LIMIT_LENGTH: 100_000,
+    sqlite3.SQLITE_LIMIT_LENGTH: 50_000,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 200,
     sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 50,
@@ -44,7 +51,7 @@ LIMITS = {
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
     sqlite3.SQLITE_LIMIT_COLUMN: 200,
 }
-"""A value's length among them: the few operations that no clock interrupts stay short."""
+"""A value's length among them: the few operations that no clock interrupts stay short, and one row small."""
 
 Rows = list[tuple[Any, ...]]
 
@@ -119,12 +126,23 @@ def _same(grader: Sql, database: sqlite3.Connection, answer: Answer) -> float:
 def _rows(database: sqlite3.Connection, query: str) -> Rows:
     with _time_limit(database):
         try:
-            found = database.execute(query).fetchmany(MOST_ROWS + 1)
+            return _bounded(database.execute(query))
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError) as error:
             raise _BadQuery(str(error)[:200]) from None
-    if len(found) > MOST_ROWS:
-        raise _BadQuery(f"more than {MOST_ROWS:,} rows")
-    return [tuple(_rounded(value) for value in row) for row in found]
+
+
+def _bounded(rows: Iterator[tuple[Any, ...]]) -> Rows:
+    """One row at a time: many at once could fill the memory between two looks."""
+    found: Rows = []
+    held = 0
+    for row in rows:
+        held += sys.getsizeof(row) + sum(map(sys.getsizeof, row))
+        if len(found) == MOST_ROWS:
+            raise _BadQuery(f"it returns more than {MOST_ROWS:,} rows")
+        if held > MOST_BYTES:
+            raise _BadQuery(f"its rows take more than {MOST_BYTES // 1_000_000} MB")
+        found.append(tuple(_rounded(value) for value in row))
+    return found
 
 
 def _rounded(value: Any) -> Any:
@@ -137,14 +155,28 @@ def _database(fixture: str) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)) as database:
         for what, most in LIMITS.items():
             database.setlimit(what, most)
+        _cap(database)
         database.set_authorizer(_may_build)
         try:
             with _time_limit(database):
                 database.executescript(fixture)
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
-            raise BadFixture(f"the fixture does not build a SQLite database: {error}") from None
+            raise BadFixture(_why_not_built(error)) from None
         database.set_authorizer(_may_read)
         yield database
+
+
+def _cap(database: sqlite3.Connection) -> None:
+    (page,) = database.execute("PRAGMA page_size").fetchone()
+    for schema in ("main", "temp"):
+        database.execute(f"PRAGMA {schema}.max_page_count = {MOST_BYTES // page}")
+
+
+def _why_not_built(error: Exception) -> str:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        most = MOST_BYTES // 1_000_000
+        return f"the fixture builds a database of more than {most} MB; make it with fewer or shorter rows"
+    return f"the fixture does not build a SQLite database: {error}"
 
 
 def _may_build(action: int, first: str | None, second: str | None, *_: Any) -> int:
