@@ -18,7 +18,7 @@ from app.engine.held_out_loss import held_out_loss
 from app.engine.loading import Loaded
 from app.engine.measuring import Answer, abstention, values
 from app.engine.phrases import defers
-from app.engine.reporting import Run
+from app.engine.reporting import Paused, Run
 from app.engine.rows import answers
 from app.engine.watcher import SUMMARY, Watcher
 from app.protocol import Evaluation, Grader, pass_threshold
@@ -107,6 +107,8 @@ class HeldOutChecks(TrainerCallback):  # type: ignore[misc]  # the library is un
         except torch.OutOfMemoryError:
             self._give_up()
             return
+        except Paused:
+            return  # the watcher pauses where there is a checkpoint
         except Exception:
             if self._run.stop_requested:
                 return

@@ -82,7 +82,7 @@ def _answers(
 def answered_by_batch(
     run: Run, plan: EvaluationPlan, loaded: Loaded, rows: Sequence[Row], *, is_sampled: bool
 ) -> Iterator[tuple[list[int], list[Answer]]]:
-    """Places in `rows` and the answers to them. Raises between batches if the run is to stop."""
+    """Places in `rows` and the answers to them. Raises between batches if the run is to stop or to pause."""
     if not rows:
         return
     prompts = loaded.tokenizer.apply_chat_template(
@@ -92,7 +92,7 @@ def answered_by_batch(
         return_dict=True,
     )["input_ids"]
     for batch in _batches(prompts, _answers_at_once(loaded)):
-        run.stop_if_asked()
+        run.stop_measuring_if_asked()
         sampling = _sampling(plan, loaded, is_sampled)
         yield batch, _generated(run, loaded, [prompts[index] for index in batch], sampling)
 

@@ -27,7 +27,7 @@ def held_out_loss(run: Run, loaded: Loaded, rows: Sequence[Row]) -> float | None
         return None
     total, tokens = 0.0, 0
     for batch in _batches([_tokens(loaded.tokenizer, row) for row in learnable], loaded):
-        run.stop_if_asked()
+        run.stop_measuring_if_asked()
         nats, counted = _nats(run, loaded, batch)
         total, tokens = total + nats, tokens + counted
     return total / tokens if tokens else None

@@ -73,6 +73,22 @@ def reached(limits: Limits, spent: Spent, steps_done: int) -> LimitName | None:
     return None
 
 
+def reached_by_measuring(limits: Limits, spent: Spent) -> LimitName | None:
+    """Steps and minutes are of training alone."""
+    return reached(limits.model_copy(update={"steps": None, "minutes": None}), spent, 0)
+
+
+def can_pause_measuring(limits: Limits) -> bool:
+    return limits.gpu_hours is not None or limits.money is not None
+
+
+def while_measuring(limits: Limits, name: LimitName) -> str:
+    return (
+        f"The limit of {getattr(limits, name):g} {UNITS[name]} was reached while the model was measured. "
+        "Resume the run with a higher limit to measure it."
+    )
+
+
 def in_a_sentence(limits: Limits, name: LimitName, done: int, planned: int) -> str:
     return (
         f"The limit of {getattr(limits, name):g} {UNITS[name]} was reached after {done} of {planned} steps. "

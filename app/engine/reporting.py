@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.engine.failures import is_disk_full
-from app.engine.limits import Clock
+from app.engine.limits import Clock, reached_by_measuring, while_measuring
 from app.engine.reward_models import RewardModels
 from app.graders.bench import Bench, Resources
 from app.logs import redacted
@@ -98,6 +98,12 @@ class Run:
             raise Paused(f"Paused {where}; {saved or 'it will begin at the start'}.")
         if self._was_told_to_stop:
             raise Interrupted
+
+    def stop_measuring_if_asked(self) -> None:
+        """Between batches. Raises as `stop_if_asked`, and Paused where measuring has used up a limit."""
+        self.stop_if_asked()
+        if limit := reached_by_measuring(self.limits, self.clock.spent()):
+            raise Paused(while_measuring(self.limits, limit), limit)
 
     @property
     def is_over(self) -> bool:

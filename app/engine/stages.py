@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+
 from app.datasets.formats import Row
 from app.engine import checkpoints, tuning
 from app.engine.baseline import after_training
@@ -12,7 +15,7 @@ from app.engine.checkpoints import Checkpoint
 from app.engine.failures import is_disk_full
 from app.engine.loading import Loaded
 from app.engine.model_card import Card
-from app.engine.reporting import Run, Stopped
+from app.engine.reporting import Paused, Run, Stopped
 from app.engine.watcher import Watcher, end_with_the_budget
 from app.protocol import Evaluation, ResumeEvent
 from app.run_dir import RunDir, make_durable
@@ -26,10 +29,9 @@ def fit(run: Run, trainer: Any, watcher: Watcher) -> None:
     if found:
         watcher.recall(found.step)
         run.clock.learned_before = found.manifest.learned_seconds
-    if found and (run.budget_used or 0.0) >= 1:
+    if found and _is_trained(run, found):
         trainer._load_from_checkpoint(str(found.path))
         run.steps_done = found.step
-        end_with_the_budget(run, found.step)
     else:
         trainer.train(resume_from_checkpoint=str(found.path) if found else None)
     watcher.judge()
@@ -38,6 +40,17 @@ def fit(run: Run, trainer: Any, watcher: Watcher) -> None:
         run.kept_step = kept.step
         if kept.step != run.steps_done:
             trainer._load_from_checkpoint(str(kept.path))
+
+
+def _is_trained(run: Run, found: Checkpoint) -> bool:
+    """Whether it is only to be measured: then its step is the plan."""
+    if (run.budget_used or 0.0) >= 1:
+        end_with_the_budget(run, found.step)
+        return True
+    if found.step < TrainerState.load_from_json(str(found.path / TRAINER_STATE_NAME)).max_steps:
+        return False
+    run.plan(found.step)
+    return True
 
 
 def _where_to_go_on(run: Run) -> Checkpoint | None:
@@ -86,6 +99,9 @@ def finish(
         Card(run, loaded, trained_on, before).write(run.dir.model_dir, after)
     except Stopped:
         raise Stopped("Cancelled while measuring; the trained model is kept.") from None
+    except Paused as paused:
+        watcher.tell_if_stopped()
+        raise Paused(f"{paused} The trained model is kept.", paused.limit) from None
     watcher.tell_if_stopped()
     checkpoints.prune(run.dir, newest_kept=0)
 

@@ -10,7 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from app.engine import checkpoints
 from app.engine.checkpoints import Checkpoint
 from app.engine.health import Monitor
-from app.engine.limits import in_a_sentence, reached
+from app.engine.limits import can_pause_measuring, in_a_sentence, reached
 from app.engine.reporting import CannotTrain, Paused, Run, finite
 from app.protocol import CheckpointEvent, RunState, told_once
 
@@ -102,9 +102,10 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
         return True
 
     def _saves_the_last_step(self) -> bool:
-        """What follows may take long, and a process lost meanwhile would have to train again."""
+        """What follows may take long, and a run lost or paused meanwhile would have to train again."""
         since = time.monotonic() - self._saved
-        return self._saves and since >= self._run.inputs.checkpoint_seconds * WORTH_SAVING
+        is_worth_it = since >= self._run.inputs.checkpoint_seconds * WORTH_SAVING
+        return self._saves and (is_worth_it or can_pause_measuring(self._run.limits))
 
     def _save_or_go_on(self, state: TrainerState, control: TrainerControl) -> None:
         limit = reached(self._run.limits, self._run.clock.spent(), state.global_step)
