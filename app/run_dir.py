@@ -6,6 +6,7 @@ priority.json  worker: before or after others, as last asked
 limits.json    worker: the limits that hold since resuming raised those of the spec
 losses.json    worker: the times its process was lost without its own fault
 inputs.json    worker, at each start: what the engine reads and on which device
+commit         engine, at its first start: which state of the hub's model this run is about
 lock           worker takes it and hands it on to the engine; held for as long as the engine lives
 events.jsonl   whoever holds the lock: the engine; the worker, for a run without one
 cancel pause   worker: their presence asks the engine to stop, or to save and stop
@@ -135,6 +136,17 @@ class RunDir:
     @property
     def inputs(self) -> Inputs:
         return Inputs.model_validate_json((self.path / "inputs.json").read_bytes())
+
+    @property
+    def commit(self) -> str | None:
+        """Of the hub's model, as the first attempt loaded it; None where none has, or it is not the hub's."""
+        try:
+            return (self.path / "commit").read_text() or None
+        except FileNotFoundError:
+            return None
+
+    def write_commit(self, commit: str) -> None:
+        write_durably(self.path / "commit", commit.encode())
 
     @property
     def model_dir(self) -> Path:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NEXT_COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 FIRST_CHANGED = "2026-01-02T03:04:05.000Z"
 
 API = re.compile(
@@ -25,6 +27,8 @@ class Hub:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.pushed: dict[str, Path] = {}
+        """Folders of what is at NEXT_COMMIT, by that of COMMIT."""
         self.asked: list[str] = []
         """Method and path of each request."""
         self.url = ""
@@ -33,6 +37,22 @@ class Hub:
         folder = self.root / kind / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def push(self, kind: str, name: str) -> Path:
+        """A copy of the repository's files, to be changed: what `main` means from now on."""
+        first = self.repository(kind, name)
+        after = self.root / "pushed" / kind / name
+        shutil.copytree(first, after)
+        self.pushed[str(first)] = after
+        return after
+
+    def at(self, kind: str, name: str, rev: str) -> tuple[Path, str] | None:
+        """Folder and commit; None without such a revision."""
+        first = self.root / kind / name
+        after = self.pushed.get(str(first))
+        if rev == COMMIT or (rev == "main" and after is None):
+            return first, COMMIT
+        return (after, NEXT_COMMIT) if after and rev in ("main", NEXT_COMMIT) else None
 
 
 @contextmanager
@@ -78,34 +98,38 @@ class Handler(BaseHTTPRequestHandler):
         self.server.hub.asked.append(f"{self.command} {path}")
         if found := FILE.fullmatch(path):
             kind = "datasets" if found["kind"] else "models"
-            self._file(self.server.hub.root / kind / found["id"] / found["path"], found["rev"])
+            self._file(self.server.hub.at(kind, found["id"], found["rev"]), found["path"])
         elif found := API.fullmatch(path):
             self._told(found["kind"], found["id"], found["what"] or "", found["rev"] or "main", body)
         else:
             self._send(404, b"{}", {"X-Error-Code": "EntryNotFound"})
 
     def _told(self, kind: str, name: str, what: str, rev: str, body: str) -> None:
-        folder = self.server.hub.root / kind / name
-        if not folder.is_dir():
+        if not (self.server.hub.root / kind / name).is_dir():
             self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-        elif rev not in ("main", COMMIT):
+            return
+        if not (found := self.server.hub.at(kind, name, rev)):
             self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-        elif what == "tree":
+            return
+        folder, commit = found
+        if what == "tree":
             self._json([_entry(folder, path) for path in _files(folder)])
         elif what == "paths-info":
             wanted = parse_qs(body)["paths"] if "=" in body else json.loads(body)["paths"]
             self._json([_entry(folder, folder / each) for each in wanted if (folder / each).is_file()])
         else:
             siblings = [{"rfilename": str(path.relative_to(folder))} for path in _files(folder)]
-            told = {"id": name, "sha": COMMIT, "siblings": siblings, "lastModified": FIRST_CHANGED}
+            told = {"id": name, "sha": commit, "siblings": siblings, "lastModified": FIRST_CHANGED}
             self._json(told | {"private": False, "gated": False, "tags": [], "downloads": 0})
 
-    def _file(self, path: Path, rev: str) -> None:
-        if not path.is_file() or rev not in ("main", COMMIT):
-            self._send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+    def _file(self, found: tuple[Path, str] | None, name: str) -> None:
+        folder, commit = found or (Path(), COMMIT)
+        path = folder / name
+        if not found or not path.is_file():
+            self._send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
             return
         content = path.read_bytes()
-        headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": COMMIT}
+        headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": commit}
         headers |= {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if asked and self.command == "GET":

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.engine.reporting import CannotTrain, Run
 from app.protocol import HubModel, LocalModel, ModelRef
+from app.run_dir import RunDir
 
 NAMES_OF_CODE = frozenset(
     {"auto_map", "trust_remote_code", "custom_generate", "custom_pipelines", "_attn_implementation_internal"}
@@ -71,10 +72,17 @@ def _found(run: Run) -> Found:
         return Found(Path(run.inputs.model_dir), in_words(run))
     if not isinstance(model := run.spec.model, HubModel):
         raise CannotTrain("The model to start from is no longer on this worker.")
-    folder = downloaded(model)
+    folder = downloaded(model, commit_of(run))
+    run.dir.write_commit(folder.name)
     source = f"{model.id} at commit {folder.name}"
     run.note(f"The model is {source}.")
     return Found(folder, source)
+
+
+def commit_of(run: Run) -> str | None:
+    """Of the first attempt, or of the run that this one continues: a name may mean other weights by now."""
+    earlier = run.inputs.continues_dir
+    return run.dir.commit or (RunDir(Path(earlier)).commit if earlier else None)
 
 
 def in_words(run: Run) -> str:
@@ -93,7 +101,8 @@ def named(model: ModelRef) -> str:
             return "the starter model"
 
 
-def downloaded(model: HubModel) -> Path:
+def downloaded(model: HubModel, commit: str | None = None) -> Path:
+    """The folder, which is named by the commit. `commit` goes before the model's own revision."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -106,7 +115,10 @@ def downloaded(model: HubModel) -> Path:
     try:
         return Path(
             snapshot_download(
-                model.id, revision=model.revision, allow_patterns=list(FILES), ignore_patterns=list(NO_FILES)
+                model.id,
+                revision=commit or model.revision,
+                allow_patterns=list(FILES),
+                ignore_patterns=list(NO_FILES),
             )
         )
     except GatedRepoError:
@@ -115,6 +127,8 @@ def downloaded(model: HubModel) -> Path:
         why = "the hub has no such model, or only for those with a token; check the spelling"
     except RevisionNotFoundError:
         why = f"it has no revision {model.revision}"
+        if commit:
+            why = f"it no longer has the commit {commit} that the run began with; launch the run anew"
     except LocalEntryNotFoundError:
         why = "the hub cannot be reached from this worker and the model is not in its cache"
     except (HfHubHTTPError, ConnectionError, TimeoutError) as error:

@@ -77,7 +77,7 @@ class Playground:
 
     def _from_hub(self) -> Path:
         assert isinstance(self._run.spec.model, HubModel)
-        return model_files.downloaded(self._run.spec.model)
+        return model_files.downloaded(self._run.spec.model, model_files.commit_of(self._run))
 
     def _loaded(self, folder: Path) -> Any:
         half = self._device == "cuda" and torch.cuda.is_bf16_supported()

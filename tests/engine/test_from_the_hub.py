@@ -5,11 +5,12 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
 
-from app.protocol import EvaluationPlan, HubModel, RunSpec, UploadedDataset
+from app.protocol import EvaluationPlan, HubModel, Limits, RunSpec, RunState, UploadedDataset
 from tests.engine.conftest import NAMES_THE_COLOUR, sft_recipe
 from tests.hub import COMMIT, Hub, hub_at
 from tests.worker_process import WorkerProcess
@@ -93,9 +94,49 @@ def test_a_run_starts_from_a_model_on_the_hub_without_its_code(worker, hub, demo
     )
     status = worker.until_over(run_id)
     assert status.state.value == "succeeded", status.detail
-    said = [event.what.line for event in worker.page(run_id).events if event.what.kind == "log"]
+    said = lines(worker, run_id)
     assert f"The model is {MICRO} at commit {COMMIT}." in said
     assert not any("setup.py" in each for each in hub.asked)
+
+
+MOVING = "someone/moving"
+
+
+def test_a_run_stays_with_the_commit_that_it_began_with(worker, hub, micro_model, demonstrations):
+    """Its owner pushes others meanwhile. A run that continues it, and the playground, stay there too."""
+    repository = hub.repository("models", MOVING)
+    shutil.copytree(micro_model, repository, dirs_exist_ok=True)
+    spec = RunSpec(
+        name="paused meanwhile",
+        model=HubModel(id=MOVING),
+        dataset=UploadedDataset(sha256=put(worker, demonstrations)),
+        recipe=sft_recipe(epochs=1),
+        limits=Limits(steps=1),
+        evaluation=EvaluationPlan(items=10, max_completion_length=8, checks=0, baseline="skip"),
+    )
+    run_id = worker.put(spec)
+    worker.until(run_id, RunState.PAUSED)
+    (hub.push("models", MOVING) / "model.safetensors").write_bytes(b"other weights")
+
+    asked_before = len(hub.asked)
+    worker.http.post(f"/runs/{run_id}/resume", json={"limits": {"steps": 2}}).raise_for_status()
+    worker.until(run_id, RunState.PAUSED)
+    worker.http.post(f"/runs/{run_id}/cancel").raise_for_status()
+    worker.until_over(run_id)
+    second = worker.put(spec.model_copy(update={"continues": run_id, "limits": Limits()}))
+    assert worker.until_over(second).state.value == "succeeded"
+    question = {"prompt": "red?", "max_tokens": 2}
+    told = worker.http.post(f"/runs/{second}/playground", json=question, timeout=200)
+    assert '"kind":"finished"' in told.text.replace(" ", "")
+
+    said = [log for each in (run_id, second) for log in lines(worker, each) if MOVING in log]
+    assert said == [f"The model is {MOVING} at commit {COMMIT}."] * 3
+    asked_later = [each for each in hub.asked[asked_before:] if MOVING in each]
+    assert not asked_later, "that commit is in the cache, and what `main` means by now is of no interest"
+
+
+def lines(worker: WorkerProcess, run_id: UUID) -> list[str]:
+    return [event.what.line for event in worker.page(run_id).events if event.what.kind == "log"]
 
 
 def put(worker: WorkerProcess, file: Path) -> str:
