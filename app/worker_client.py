@@ -168,8 +168,8 @@ class WorkerClient:
     def read_dataset(self, order: DatasetOrder) -> DatasetSummary:
         return _read(SUMMARY, self._post("/datasets", order))
 
-    def rows(self, ref: DatasetRef, offset: int, limit: int) -> RowsPage:
-        path, wanted = f"/datasets/{_key(ref)}/rows", {"offset": offset, "limit": limit}
+    def rows(self, ref: DatasetRef, offset: int, limit: int, *, whole: bool = False) -> RowsPage:
+        path, wanted = f"/datasets/{_key(ref)}/rows", {"offset": offset, "limit": limit, "whole": whole}
         return _read(TypeAdapter(RowsPage), self._ask("GET", path, params=wanted, timeout=PROFILE))
 
     def held_out(self, sha256: str, items: int) -> HeldOut:

@@ -179,11 +179,16 @@ def too_many(most_rows: int) -> InvalidInput:
 
 def shown(row: Row) -> dict[str, Any]:
     """A row for people: its parts by name, long texts shortened."""
+    cut: dict[str, Any] = shortened(whole(row))
+    return cut
+
+
+def whole(row: Row) -> dict[str, Any]:
+    """A row for graders: its parts by name."""
     parts = row.model_dump(mode="json", exclude_none=True, exclude={"item"})
     if row.is_text:
         parts.pop("messages")
-    cut: dict[str, Any] = shortened(parts | {"item": row.item})
-    return {**{k: v for k, v in cut.items() if k != "item"}, **_apart_from(cut["item"], parts)}
+    return {**parts, **_apart_from(row.item, parts)}
 
 
 def _apart_from(item: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:

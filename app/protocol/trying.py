@@ -130,6 +130,8 @@ class TrialReport(Message):
     """Of the answers, in order."""
     answers_seconds: float
     """Wall time of grading all answers as one batch."""
+    remark: str = ""
+    """Which answers of a run were left out, or graded with less than is known of other rows."""
     attacks: AttackReport | None = None
     agreement: ExpertAgreement | None = None
 

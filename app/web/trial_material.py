@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.database import Database
+from app.datasets import generated
 from app.datasets.gathering import PREVIEW_ROWS
-from app.errors import InvalidInput, NotFound, Problem
+from app.errors import Conflict, InvalidInput, NotFound, Problem
 from app.models import Dataset, Report, Run
 from app.protocol import (
     DatasetRef,
@@ -26,6 +28,9 @@ from app.protocol import (
 )
 from app.settings import WebSettings
 from app.worker_client import WorkerClient
+
+CUT = re.compile(r"(?<=[\s\S]{2000}) \[\d+ characters more\]\Z")
+"""How texts of evaluations end that were too long to be stored whole; no short one was cut."""
 
 ONE_FIELD = re.compile(r"\{\{\s*item\.(\w+)\s*\}\}", re.ASCII)
 
@@ -55,16 +60,13 @@ def trial(
 
 
 def rows_of_dataset(database: Database, worker: WorkerClient, ref: DatasetRef) -> list[TriedRow]:
-    """The first ones. No transaction may be open: those of a generated one are asked of the worker."""
+    """The first ones, whole. No transaction may be open: they are asked of the worker."""
     if isinstance(ref, UploadedDataset):
         with database.reading() as session:
             found = session.scalars(select(Dataset).where(Dataset.sha256 == ref.sha256)).first()
         if found is None:
             raise NotFound("There is no dataset with this hash.")
-        preview = found.summary.preview
-    else:
-        preview = worker.rows(ref, 0, PREVIEW_ROWS).rows
-    return [tried_row(row) for row in preview]
+    return [tried_row(row) for row in worker.rows(ref, 0, PREVIEW_ROWS, whole=True).rows]
 
 
 def tried_row(given: Mapping[str, Any]) -> TriedRow:
@@ -98,21 +100,81 @@ def evaluated_runs(session: Session, most: int = 50) -> list[Run]:
     return list(session.scalars(latest))
 
 
-def answers_of_run(session: Session, run_id: UUID) -> list[TriedAnswer]:
-    """The samples of its last evaluation, with what is known of their rows."""
+def answers_of_run(database: Database, worker: WorkerClient, run_id: UUID) -> tuple[list[TriedAnswer], str]:
+    """The samples of its last evaluation with their rows, and a remark on those that lack something.
+
+    No transaction may be open: the rows are asked of the worker.
+    """
+    with database.reading() as session:
+        spec, samples = _samples(session, run_id)
+    whole = [sample for sample in samples if not CUT.search(sample.output_text)]
+    rows = _rows_of(worker, spec, whole)
+    known = [sample for sample in whole if sample.item in rows or not CUT.search(sample.reference or "")]
+    if not known:
+        raise _no_answers("This run’s evaluated answers were stored cut, so none of them can be graded.")
+    poorer = sum(sample.item not in rows for sample in known)
+    answers = [_answer(spec, sample, rows.get(sample.item)) for sample in known]
+    return answers, _remark(len(samples) - len(known), poorer)
+
+
+def _samples(session: Session, run_id: UUID) -> tuple[RunSpec, list[SampledAnswer]]:
     run = session.get(Run, run_id)
     if run is None:
         raise NotFound("There is no run here: it may have been deleted.")
     reports = select(Report).where(Report.run_id == run_id, Report.kind == "evaluation")
     for report in session.scalars(reports.order_by(Report.seq.desc())):
-        if isinstance(report.what, EvaluationEvent) and report.what.evaluation.samples:
-            return [_answer(run.spec, sample) for sample in report.what.evaluation.samples]
-    raise InvalidInput(
-        "This run has no evaluated answers yet.", (Problem(where="run", what="has no evaluated answers yet"),)
-    )
+        evaluation = report.what.evaluation if isinstance(report.what, EvaluationEvent) else None
+        if evaluation and evaluation.task == "main" and evaluation.samples:
+            return run.spec, evaluation.samples
+    raise _no_answers("This run has no evaluated answers yet.")
 
 
-def _answer(spec: RunSpec, sample: SampledAnswer) -> TriedAnswer:
+def _no_answers(sentence: str) -> InvalidInput:
+    return InvalidInput(sentence, (Problem(where="run", what=sentence),))
+
+
+def _remark(left_out: int, poorer: int) -> str:
+    parts = []
+    if left_out:
+        parts.append(f"Left out because they, or what they are compared with, were stored cut: {left_out}.")
+    if poorer:
+        parts.append(f"Graded with no more of their row than its reference, as it was not found: {poorer}.")
+    return " ".join(parts)
+
+
+def _rows_of(worker: WorkerClient, spec: RunSpec, samples: Sequence[SampledAnswer]) -> dict[int, TriedRow]:
+    """By place among the held-out rows; only those whose prompt is the one that was asked."""
+    found: dict[int, TriedRow] = {}
+    with suppress(NotFound, Conflict):
+        places = _held_out_places(worker, spec)
+        for sample in samples:
+            if spec.dataset and sample.item < len(places):
+                (given,) = worker.rows(spec.dataset, places[sample.item], 1, whole=True).rows
+                row = tried_row(given)
+                if _asked(sample, row.prompt):
+                    found[sample.item] = row
+    return found
+
+
+def _held_out_places(worker: WorkerClient, spec: RunSpec) -> Sequence[int]:
+    """Numbers of the held-out rows, as the run's evaluation counts them."""
+    if isinstance(spec.dataset, UploadedDataset):
+        return worker.held_out(spec.dataset.sha256, spec.evaluation.items).rows
+    if spec.dataset is None:
+        return ()
+    made = generated.generate(spec.dataset.name)
+    return range(len(made.train), len(made.train) + len(made.held_out))
+
+
+def _asked(sample: SampledAnswer, prompt: str) -> bool:
+    cut = CUT.search(sample.prompt)
+    prompt = prompt.replace("\x00", "\ufffd")
+    return prompt.startswith(sample.prompt[: cut.start()]) if cut else prompt == sample.prompt
+
+
+def _answer(spec: RunSpec, sample: SampledAnswer, row: TriedRow | None) -> TriedAnswer:
+    if row:
+        return TriedAnswer(output_text=sample.output_text, prompt=row.prompt, item=row.item)
     item: dict[str, Any] = {}
     if sample.reference is not None:
         item = {"reference": sample.reference} | {_compared_with(spec.grader): sample.reference}

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.datasets import generated, kept
 from app.datasets.formats import summarise
-from app.datasets.gathering import shown
+from app.datasets.gathering import shown, whole
 from app.datasets.identity import dataset_identity
 from app.datasets.profiling import Whole, looked_through
 from app.datasets.splitting import USUAL_ITEMS, held_out_rows
@@ -77,7 +77,7 @@ class DatasetStore:
         found = (self.summary(UploadedDataset(sha256=name)) for name in sorted(names) if self.find(name))
         return [summary for summary in found if summary]
 
-    def page(self, sha256: str, offset: int, limit: int) -> RowsPage:
+    def page(self, sha256: str, offset: int, limit: int, is_whole: bool = False) -> RowsPage:
         folder = self._kept_folder(sha256)
         order, lines = kept.order_of(folder), kept.lines_of(folder)
         held_out = held_out_rows(order, USUAL_ITEMS)
@@ -86,7 +86,7 @@ class DatasetStore:
         return RowsPage(
             total=order.rows,
             offset=offset,
-            rows=[shown(row) for row in rows],
+            rows=[whole(row) if is_whole else shown(row) for row in rows],
             lines=[lines[number] for number in numbers],
             held_out=[number in held_out for number in numbers],
         )
@@ -296,14 +296,14 @@ def generated_profile(name: str, tokenizer: FoundTokenizer | None) -> Profile:
     return looked_through(whole, tokenizer.file, tokenizer.name, tokenizer.context)
 
 
-def generated_page(name: str, offset: int, limit: int) -> RowsPage:
+def generated_page(name: str, offset: int, limit: int, is_whole: bool = False) -> RowsPage:
     made = generated.generate(name)
     rows = [*made.train, *made.held_out]
     numbers = range(offset, min(offset + limit, len(rows)))
     return RowsPage(
         total=len(rows),
         offset=offset,
-        rows=[shown(rows[number]) for number in numbers],
+        rows=[whole(rows[number]) if is_whole else shown(rows[number]) for number in numbers],
         lines=[number + 1 for number in numbers],
         held_out=[number >= len(made.train) for number in numbers],
     )

@@ -1,14 +1,18 @@
 """Graders over REST: stored by name, changed by versions, and tried on the real worker."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from uuid import uuid4
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from app.datasets import generated
+from app.engine.reporting import readable
 from app.models import NamedGrader, Report, Run
 from app.protocol import (
+    DatasetRef,
     Evaluation,
     EvaluationEvent,
     GeneratedDataset,
@@ -21,13 +25,15 @@ from app.protocol import (
     Share,
     StarterModel,
     StringCheck,
+    UploadedDataset,
 )
 from tests.weather import Weather, away, slow
-from tests.web.conftest import parts_of, program
+from tests.web.conftest import owner, parts_of, program
 from tests.web.graders_scene import EXACT, GAMEABLE, ROWS, RULING
 from tests.worker_process import TOKEN, WorkerProcess
 
 GRADERS = "/api/v1/graders"
+RULINGS = GeneratedDataset(name="rulings")
 
 
 @pytest.fixture(scope="module")
@@ -225,9 +231,36 @@ def test_a_grader_is_attacked_on_a_datasets_first_rows(client):
     assert client.post(f"{GRADERS}/try", json={"grader": RULING, "dataset": missing}).status_code == 404
 
 
-def evaluated_run(app) -> str:
+def uploaded(client: TestClient, name: str, rows: list[dict]) -> str:
+    content = "\n".join(json.dumps(row) for row in rows)
+    kind = {"Content-Type": "application/jsonl"}
+    brought = client.post("/api/v1/datasets", params={"name": name}, content=content, headers=kind)
+    assert brought.is_success, brought.text
+    return brought.json()["sha256"]
+
+
+def test_a_grader_is_attacked_on_whole_rows(client):
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"{n}?"},
+                {"role": "assistant", "content": "x" * 3000 + " END"},
+            ]
+        }
+        for n in range(10)
+    ]
+    sha256 = uploaded(client, "long", rows)
+    grader = {"type": "regex", "name": "whole", "pattern": "END$", "match": "any"}
+    dataset = {"kind": "uploaded", "sha256": sha256}
+    tried = client.post(f"{GRADERS}/try", json={"grader": grader, "dataset": dataset})
+    assert tried.status_code == 200, tried.text
+    control = tried.json()["attacks"]["control"]
+    assert (control["n"], control["mean"]) == (5, 1.0)
+
+
+def evaluated_run(app, samples: Sequence[SampledAnswer] = (), dataset: DatasetRef = RULINGS) -> str:
     share = Share(right=1, n=2, interval=Interval(low=0, high=1))
-    samples = [
+    samples = list(samples) or [
         SampledAnswer(item=n, prompt="Case", output_text=text, reference="void", outcome=Score(value=0))
         for n, text in enumerate(("void", "valid"))
     ]
@@ -238,7 +271,7 @@ def evaluated_run(app) -> str:
     spec = RunSpec(
         name="evaluated",
         model=StarterModel(),
-        dataset=GeneratedDataset(name="rulings"),
+        dataset=dataset,
         grader=StringCheck(name="exact", reference="{{ item.answer }}"),
         recipe=SftRecipe(learning_rate=1e-3, batch_size=4, micro_batch_size=4, epochs=1, max_length=64),
     )
@@ -255,7 +288,66 @@ def test_a_runs_answers_are_scored_with_what_its_own_grader_compared(app, client
     run = evaluated_run(app)
     found = client.post(f"{GRADERS}/try", json={"grader": EXACT, "run": run}).json()
     assert [outcome["value"] for outcome in found["outcomes"]] == [1, 0]
+    assert found["remark"].endswith("than its reference, as it was not found: 2.")
     assert client.post(f"{GRADERS}/try", json={"grader": EXACT, "run": str(uuid4())}).status_code == 404
+
+
+def answer(text: str, item: int = 0, **changes: object) -> SampledAnswer:
+    given = {"item": item, "prompt": "Case", "output_text": text, "outcome": Score(value=0)}
+    return SampledAnswer.model_validate(given | changes)
+
+
+def test_a_runs_answers_are_scored_with_the_whole_row_where_it_is_the_one_that_was_asked(app, client):
+    rows = generated.generate("rulings").held_out
+    right = [answer(rows[n].item["answer"], n, prompt=rows[n].prompt[0].content) for n in (0, 7)]
+    other = answer(rows[3].item["answer"], 3, prompt="another question")
+    run = evaluated_run(app, [*right, other])
+    found = client.post(f"{GRADERS}/try", json={"grader": EXACT, "run": run}).json()
+    assert [outcome["kind"] for outcome in found["outcomes"]] == ["score", "score", "error"]
+    assert [outcome.get("value") for outcome in found["outcomes"][:2]] == [1, 1]
+    assert found["remark"] == "Graded with no more of their row than its reference, as it was not found: 1."
+
+
+def test_rows_of_an_uploaded_dataset_are_found_by_their_places_and_are_whole(app, client):
+    question = "y" * 5000
+    rows = [
+        {"messages": [{"role": "user", "content": f"{n} {question}"}], "answer": f"{n}" + "x" * 3000}
+        for n in range(20)
+    ]
+    sha256 = uploaded(client, "long questions", rows)
+    places = parts_of(app).worker.held_out(sha256, 200).rows
+    samples = [
+        answer(rows[row]["answer"], item, prompt=readable(f"{row} {question}", 4000))
+        for item, row in enumerate(places)
+    ]
+    run = evaluated_run(app, samples, UploadedDataset(sha256=sha256))
+    found = client.post(f"{GRADERS}/try", json={"grader": EXACT, "run": run}).json()
+    assert [outcome.get("value") for outcome in found["outcomes"]] == [1] * len(places)
+    assert len(places) > 1
+    assert found["remark"] == ""
+
+
+def test_answers_that_were_stored_cut_are_left_out_and_said_so(app, client):
+    cut = readable("7" * 4017, 4000)
+    with_cut_reference = answer("void", reference=cut)
+    run = evaluated_run(app, [answer(cut), with_cut_reference, answer("void", reference="void")])
+    found = client.post(f"{GRADERS}/try", json={"grader": EXACT, "run": run}).json()
+    assert [outcome["value"] for outcome in found["outcomes"]] == [1]
+    assert found["remark"].startswith(
+        "Left out because they, or what they are compared with, were stored cut: 2."
+    )
+    page = owner(app).post(
+        f"/graders/{stored(client, EXACT)['id']}/try", data={"action": "score", "run": run}
+    )
+    assert found["remark"] in page.text
+    nothing = client.post(f"{GRADERS}/try", json={"grader": EXACT, "run": evaluated_run(app, [answer(cut)])})
+    assert nothing.status_code == 422
+    assert "stored cut" in nothing.json()["detail"]
+
+
+def test_a_short_answer_that_speaks_of_characters_is_graded_as_any_other(app, client):
+    run = evaluated_run(app, [answer("void [17 characters more]", reference="void")])
+    assert len(client.post(f"{GRADERS}/try", json={"grader": EXACT, "run": run}).json()["outcomes"]) == 1
 
 
 def test_the_runs_of_a_version_are_named_and_its_deletion_leaves_them(app, client):

@@ -163,11 +163,12 @@ def view(grader: NamedGrader) -> GraderView:
 
 def _tried(parts: PartsDep, spec: Grader, samples: Samples) -> TrialReport:
     """Asks the worker; no transaction may be open."""
-    answers, rows = list(samples.answers), list(samples.rows)
+    answers, rows, remark = list(samples.answers), list(samples.rows), ""
     if samples.run:
-        with parts.database.reading() as session:
-            answers += answers_of_run(session, samples.run)
+        of_run, remark = answers_of_run(parts.database, parts.worker, samples.run)
+        answers += of_run
     if samples.dataset:
         rows += rows_of_dataset(parts.database, parts.worker, samples.dataset)
     wanted = trial(spec, answers, rows, parts.settings, samples.expert_pass)
-    return parts.worker.try_grader(wanted, parts.settings.trying_seconds)
+    report = parts.worker.try_grader(wanted, parts.settings.trying_seconds)
+    return report.model_copy(update={"remark": remark})

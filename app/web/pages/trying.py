@@ -59,16 +59,17 @@ def _tried(request: Request, grader_id: UUID, parts: Parts, sent: Sent) -> Respo
     with parts.database.reading() as session:
         grader = named_graders.find(session, grader_id)
     try:
-        wanted, rows_from = _wanted(parts, grader, sent)
+        wanted, said = _wanted(parts, grader, sent)
         report = parts.worker.try_grader(wanted, parts.settings.trying_seconds)
     except (InvalidInput, TooLarge, NotFound, Conflict, Unavailable) as error:
         with parts.database.reading() as session:
             return _page(request, session, grader, sent, problems=_beside(error, sent))
     if sent.typed.get("action") == "score":
         with parts.database.reading() as session:
+            report = report.model_copy(update={"remark": said})
             return _page(request, session, grader, sent, wanted, report)
     with parts.database.writing() as session, session.begin():
-        named_graders.keep_report(named_graders.find(session, grader_id), report, rows_from)
+        named_graders.keep_report(named_graders.find(session, grader_id), report, said)
     return RedirectResponse(f"/graders/{grader_id}#tried", 303)
 
 
@@ -96,11 +97,12 @@ def _sentence(problem: Problem) -> str:
 
 
 def _wanted(parts: Parts, grader: NamedGrader, sent: Sent) -> tuple[Trial, str]:
-    """The trial, and in words where its rows are from."""
+    """The trial, and in words where its rows are from, or what its answers lack."""
     settings = parts.settings
     match sent.typed.get("action"):
         case "score":
-            return trial(grader.spec, _answers(parts, sent), (), settings), ""
+            answers, remark = _answers(parts, sent)
+            return trial(grader.spec, answers, (), settings), remark
         case "attack":
             rows, rows_from = _rows(parts, sent)
             return trial(grader.spec, (), rows, settings), rows_from
@@ -112,14 +114,14 @@ def _wanted(parts: Parts, grader: NamedGrader, sent: Sent) -> tuple[Trial, str]:
     raise InvalidInput("Choose what to try.")
 
 
-def _answers(parts: Parts, sent: Sent) -> list[TriedAnswer]:
+def _answers(parts: Parts, sent: Sent) -> tuple[list[TriedAnswer], str]:
     if sent.text("run"):
-        with parts.database.reading() as session:
-            return answers_of_run(session, _run_id(sent))
+        return answers_of_run(parts.database, parts.worker, _run_id(sent))
     if sent.text("several").strip():
-        return [_answer(given) for given in read_rows(sent.text("several"), "several")]
+        return [_answer(given) for given in read_rows(sent.text("several"), "several")], ""
     row = TriedRow(prompt=sent.text("prompt")[:65536], item=_item(sent))
-    return [_checked_answer({"output_text": sent.text("answer"), "prompt": row.prompt, "item": row.item})]
+    typed = {"output_text": sent.text("answer"), "prompt": row.prompt, "item": row.item}
+    return [_checked_answer(typed)], ""
 
 
 def _run_id(sent: Sent) -> UUID:
@@ -226,6 +228,7 @@ def _page(
         problems=problems,
         scored=list(zip(tried.answers, report.outcomes, strict=True)) if tried and report else [],
         seconds=report.answers_seconds if report else 0.0,
+        remark=report.remark if report else "",
         passes_from=pass_threshold(grader.spec),
         datasets=_datasets(session),
         runs=[("", "The answers below"), *((str(run.id), run.spec.name) for run in evaluated_runs(session))],
