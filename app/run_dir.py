@@ -118,6 +118,8 @@ class Accepted(Message):
     """Place in the queue; a clock could be set back, this cannot."""
     at: float
     """Unix seconds."""
+    starts_from_ended: bool = False
+    """The run that it starts from was over when this one came: it was launched knowing how that one ended."""
 
 
 class RunDir:

@@ -212,6 +212,15 @@ def view(session: Session, run: Run) -> RunView:
     )
 
 
+def left_a_model(session: Session, run: Run) -> bool:
+    """As far as its events tell, for an engine keeps the model before it measures it."""
+    if run.state is RunState.SUCCEEDED:
+        return run.kind != "probe"
+    states = [what.state for what in _of(StateEvent, _reports(session, run, "state"))]
+    trained = states[states.index(RunState.RUNNING) :] if RunState.RUNNING in states else []
+    return run.state.is_over and RunState.EVALUATING in trained
+
+
 def evaluations(session: Session, run: Run) -> dict[tuple[str, str], Evaluation]:
     """The latest of each task and time: `main` or `guard`, `before` or `after`."""
     return _measured(_reports(session, run, "evaluation"))

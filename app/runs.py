@@ -11,7 +11,7 @@ from app.errors import Conflict, InvalidInput, Problem, RateLimited
 from app.graders.grading import reward_model_runs
 from app.models import Assessment, Dataset, Milestone, Removal, Run
 from app.protocol import OVER, RewardModelGrader, RunSpec, RunState, problems_with_advanced
-from app.run_view import RunView, Standing, standing, view, words
+from app.run_view import RunView, Standing, left_a_model, standing, view, words
 from app.settings import WebSettings
 from app.wishes import limit_that_paused, limits_in_force, pause, resume, set_priority
 
@@ -21,6 +21,7 @@ __all__ = [
     "cancel",
     "delete",
     "launch",
+    "left_a_model",
     "limit_that_paused",
     "limits_in_force",
     "pause",
@@ -166,7 +167,7 @@ def _problems_of_start(session: Session, where: str, starts_from: UUID) -> Itera
         yield Problem(where=f"{where}.starts_from", what="there is no run with this id")
     elif before.kind == "probe":
         yield Problem(where=f"{where}.starts_from", what="that run is a probe, which trains no model")
-    elif before.state in (RunState.FAILED, RunState.CANCELLED):
+    elif before.state.is_over and not left_a_model(session, before):
         yield Problem(where=f"{where}.starts_from", what=f"that run is {before.state}; it left no model")
 
 

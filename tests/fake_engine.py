@@ -3,10 +3,10 @@
 What it does follows from the run's name: `steps 5`, `waits` (for a file `go`), `crash`, `fail`, `hang`,
 `deaf` (to SIGTERM), `silent` (no event at all), `lingers` (after its verdict or its pause), `child` (waits
 too, then starts one that outlives it), `noisy` (a long log), `lost` (killed at its second step, in its first
-attempt), `doomed` (in each), `limited` (saves every step), `hungry` (for memory). A number after the word is
-how many steps it takes, 0.05 s each. Like the real one it saves and stops when asked to, and goes on from
-what it saved. It imports nothing of ours: it is started some hundred times, and what it writes is read
-strictly.
+attempt), `doomed` (in each), `limited` (saves every step), `hungry` (for memory), `stopped` (by a finding; a
+model is kept). A number after the word is how many steps it takes, 0.05 s each. Like the real one it saves
+and stops when asked to, and goes on from what it saved. It imports nothing of ours: it is started some
+hundred times, and what it writes is read strictly.
 """
 
 import json
@@ -172,6 +172,11 @@ def _finish(run: Run, log: Log, steps: int) -> None:
     (making / "config.json").write_text("{}")
     (making / "model.safetensors").write_bytes(b"weights" * 1000)
     making.rename(run.path / "model")
+    if run.spec["name"].startswith("stopped"):
+        log.append("state", state="evaluating", detail="measuring")
+        why = "It diverged. The model of step 2 is kept."
+        log.append("end", state="failed", steps_done=steps, total_steps=steps, reason=why, kept_step=2)
+        return
     log.append("end", state="succeeded", steps_done=steps, total_steps=steps)
 
 

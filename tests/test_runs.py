@@ -593,6 +593,25 @@ def test_time_left_is_told_from_recent_steps(alone):
     assert [point.step for point in shown.metrics["loss"]] == list(range(1, 11))
 
 
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ((RunState.EVALUATING, RunState.RUNNING, RunState.EVALUATING), True),
+        ((RunState.EVALUATING, RunState.RUNNING), False),
+        ((RunState.EVALUATING,), False),
+    ],
+    ids=["cancelled while measuring", "in training", "before training"],
+)
+def test_a_model_is_left_once_it_was_being_measured_after_training(alone, told, left):
+    [run_id] = alone.launch(SPEC)
+    happenings = [StateEvent(state=state) for state in told]
+    happenings.append(EndEvent(state=RunState.CANCELLED, steps_done=1, total_steps=1))
+    last = status(run_id, RunState.CANCELLED, len(happenings))
+    run = keep(alone, EventPage(status=last, events=events(*happenings)))
+    with alone.database.reading() as session:
+        assert runs.left_a_model(session, run) is left
+
+
 def test_times_are_aware_and_in_order(alone):
     [run_id] = alone.launch(SPEC)
     assert alone.run(run_id).created_at.tzinfo is UTC

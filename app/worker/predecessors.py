@@ -20,7 +20,11 @@ class CannotStart(Exception):
 
 
 def predecessor_of(run: FollowedRun, runs: Mapping[UUID, FollowedRun]) -> FollowedRun | None:
-    """The succeeded run whose model this one starts from, if it starts from one."""
+    """The run whose model this one starts from, if it starts from one.
+
+    One that waits for it needs it to succeed. One that came after its end takes the model that it left, also
+    where a finding stopped it or where it was cancelled while measuring.
+    """
     if needs_starter(run.spec):
         attempts = starter_attempts(runs)
         found, title = (attempts[-1] if attempts else None), "the starter model"
@@ -31,6 +35,8 @@ def predecessor_of(run: FollowedRun, runs: Mapping[UUID, FollowedRun]) -> Follow
         return None
     if found is None:
         raise Blocked(f"Waits for {title}, which has not arrived yet.")
+    if run.accepted.starts_from_ended and found.end and found.dir.model_dir.is_dir():
+        return found
     return _finished(found, title)
 
 

@@ -293,11 +293,17 @@ class Supervisor:
 
     def _add(self, run_id: UUID, spec: RunSpec) -> FollowedRun:
         order = max((run.accepted.order for run in self._runs.values()), default=0) + 1
-        accepted = Accepted(order=order, at=time.time())
+        accepted = Accepted(order=order, at=time.time(), starts_from_ended=self._starts_from_ended(spec))
         run_dir = create_run_dir(self._data_dir.runs, run_id, spec, accepted)
         self._runs[run_id] = FollowedRun(run_id, run_dir, spec, accepted)
         self._wake.set()
         return self._runs[run_id]
+
+    def _starts_from_ended(self, spec: RunSpec) -> bool:
+        before = self._runs.get(spec.starts_from) if spec.starts_from else None
+        if before:
+            before.catch_up()
+        return before is not None and before.is_over
 
     def _is_known(self, run_id: UUID, spec: RunSpec) -> bool:
         known = self._runs.get(run_id)

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from app.main import read_rulebook
 from tests.weather import Weather, away
-from tests.web.conftest import api_key, parts_of, program
+from tests.web.conftest import api_key, owner, parts_of, program
 from tests.web.launching import named
 from tests.worker_process import TOKEN, WorkerProcess, eventually
 
@@ -155,6 +155,32 @@ def test_the_files_of_a_run_can_be_fetched_and_nothing_else(client):
         assert answer.headers["content-type"] == "application/octet-stream"
     assert client.get(f"/api/v1/runs/{run_id}/artifacts/spec.jsonx").status_code == 404
     assert "step 3" in client.get(f"/api/v1/runs/{run_id}/log").text
+
+
+def test_the_model_of_a_run_that_a_finding_stopped_is_there_to_take_ask_and_start_from(client):
+    run_id = launched(client, "stopped 3")
+    assert until_over(client, run_id)["state"] == "failed"
+    browser = owner(client.app)
+    page = browser.get(f"/runs/{run_id}").text
+    assert f"/api/v1/runs/{run_id}/artifacts/model.zip" in page
+    assert f"/runs/{run_id}/playground" in page
+    assert client.get(f"/api/v1/runs/{run_id}/artifacts/model.zip").status_code == 200
+    assert f'value="run:{run_id}"' in browser.get("/runs/new").text
+    started = client.post("/api/v1/runs", json=named("steps 2", starts_from=run_id))
+    assert until_over(client, started.json()["runs"][0]["id"])["state"] == "succeeded"
+
+
+def test_a_run_that_left_no_model_offers_none(client):
+    run_id = launched(client, "fail 2")
+    until_over(client, run_id)
+    browser = owner(client.app)
+    page = browser.get(f"/runs/{run_id}")
+    assert (page.status_code, 'id="model-title"' in page.text) == (200, False)
+    form = browser.get("/runs/new")
+    assert (form.status_code, f'value="run:{run_id}"' in form.text) == (200, False)
+    refused = client.post("/api/v1/runs", json=named("steps 2", starts_from=run_id))
+    assert refused.status_code == 422
+    assert refused.json()["problems"][0]["what"] == "that run is failed; it left no model"
 
 
 def test_events_come_as_json_without_the_wish_for_a_stream(client):

@@ -195,6 +195,23 @@ def test_a_waiting_run_fails_with_the_reason_when_its_predecessor_fails(worker, 
     assert "It diverged." in status.detail
 
 
+def test_the_model_that_a_stopped_run_kept_is_started_from_by_a_run_launched_after_it(worker, spec):
+    stopped = worker.put(spec("stopped 3"))
+    waited = worker.put(spec("second stage", starts_from=stopped))
+    assert worker.until_over(waited).detail.endswith("failed: It diverged. The model of step 2 is kept.")
+    later = worker.put(spec("steps 2", starts_from=stopped))
+    assert worker.until_over(later).state is RunState.SUCCEEDED
+    inputs = (worker.data_dir / "runs" / str(later) / "inputs.json").read_text()
+    assert str(worker.data_dir / "runs" / str(stopped) / "model") in inputs
+
+
+def test_a_run_launched_after_one_that_left_no_model_says_why_there_is_none(worker, spec):
+    failed = worker.put(spec("fail 2"))
+    worker.until_over(failed)
+    later = worker.put(spec("steps 2", starts_from=failed))
+    assert worker.until_over(later).detail.endswith("failed: It diverged.")
+
+
 def test_waiting_runs_do_not_hold_up_those_behind_them(worker, spec):
     blocker = worker.put(spec("hang"))
     worker.put(spec("waiting", starts_from=blocker))

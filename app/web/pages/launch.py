@@ -14,7 +14,7 @@ from app import runs
 from app.advisor.recommendation import Recommendation
 from app.errors import Conflict, InvalidInput, NotFound, Problem, RateLimited
 from app.models import Assessment, Dataset, Run
-from app.protocol import Check, DatasetSummary, Grader, RunSpec, RunState
+from app.protocol import OVER, Check, DatasetSummary, Grader, RunSpec
 from app.protocol.advanced import ADVANCED, problems_with_advanced
 from app.web import (
     launch_defaults,
@@ -34,6 +34,8 @@ from app.web.run_settings import ALL, PRIORITIES
 
 router = APIRouter()
 
+RECENT = 20
+"""Runs among which the form looks for models to start from."""
 
 # The form
 
@@ -158,9 +160,9 @@ def _uploaded(session: Session) -> list[Dataset]:
 
 
 def origins(session: Session, form: Mapping[str, str]) -> dict[str, Run]:
-    """Runs whose model a form may start from: the newest that succeeded, and the one it names."""
-    done = select(Run).where(Run.state == RunState.SUCCEEDED).order_by(Run.ended_at.desc()).limit(8)
-    found = [run for run in session.scalars(done) if run.kind not in ("starter", "probe")][:3]
+    """Runs whose model a form may start from: the newest that left one, and the one it names."""
+    done = session.scalars(select(Run).where(Run.state.in_(OVER)).order_by(Run.ended_at.desc()).limit(RECENT))
+    found = [run for run in done if run.kind != "starter" and runs.left_a_model(session, run)][:3]
     named = form.get("model", "").removeprefix("run:") if form.get("model", "").startswith("run:") else ""
     try:
         also = session.get(Run, UUID(named)) if named else None

@@ -207,6 +207,7 @@ def show_run(
         groups=list(reversed(view.samples)),
         colour={"sft": "--sft", "grpo": "--grpo"}.get(view.kind, "--fg"),
         worker_files=files,
+        has_model=_has_model(session, run, files),
         log_lines=LOG_LINES,
         snippets=SNIPPETS,
         model_words=run_words.model_words(view.spec.model),
@@ -223,6 +224,13 @@ def show_run(
         right_of=right_of,
         confirmed=_confirmed(session, run),
     )
+
+
+def _has_model(session: Session, run: Run, files: WorkerFiles | None) -> bool:
+    """Also one that a finding stopped, or that was cancelled while measuring, may have left one."""
+    if files is None or run.state is RunState.SUCCEEDED:
+        return runs.left_a_model(session, run)
+    return run.state.is_over and any(file.name == "model.zip" for file in files.artifacts)
 
 
 def _confirmed(session: Session, run: Run) -> tuple[str, str] | None:
