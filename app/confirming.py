@@ -31,6 +31,9 @@ BASIS_OF: Mapping[str, Basis] = {"dataset": "inspected", "run": "probed", "pilot
 STAND_IN = "The starter model stands in for the project’s own, so the estimate is of another training."
 NO_ESTIMATE = "Model and GPUs were not told, so nothing was estimated."
 
+ENDED = (RunState.SUCCEEDED, RunState.FAILED)
+"""A run that a health finding stopped has failed, and shows as much as one that succeeded."""
+
 LONGEST_CHAIN = 20
 """Stages and retries of one plan that are followed back."""
 
@@ -42,9 +45,7 @@ def confirm(database: Database, run_id: UUID) -> None:
     """After a run was copied: confirms what it completes. Repeating it changes nothing."""
     with database.reading() as session:
         run = session.get(Run, run_id)
-        concerned = (
-            run is not None and run.state == RunState.SUCCEEDED and bool(_due(session, run.milestone_id))
-        )
+        concerned = run is not None and run.state in ENDED and bool(_due(session, run.milestone_id))
     if concerned:
         with database.writing() as session, session.begin():
             run = session.get(Run, run_id)
@@ -64,7 +65,7 @@ def confirm_missed(database: Database) -> None:
 def _ended() -> Select[Run]:
     known = select(Confirmation.run_id)
     return select(Run).where(
-        Run.state == RunState.SUCCEEDED,
+        Run.state.in_(ENDED),
         Run.stage == Run.stages,
         Run.pilot_id.is_(None),
         Run.id.not_in(known),
@@ -80,7 +81,10 @@ def _due(session: Session, milestone_id: UUID | None) -> list[Run]:
 
 
 def _is_whole(session: Session, last: Run) -> bool:
-    """Trained by one of the two methods, and measured at both ends in what we have copied so far."""
+    """Trained by one of the two methods, to its end or until a finding stopped it, and measured at both ends
+    in what we have copied so far."""
+    if last.state is RunState.FAILED and not _stops(session, last):
+        return False
     first = chain_of(session, last)[0]
     if last.kind not in METHODS or (first.stage > 1 and first.starts_from):
         return False
@@ -112,7 +116,7 @@ def _outcome(session: Session, last: Run, milestone: Milestone) -> Outcome:
     score = _measured("score", before[("main", "before")], after[("main", "after")], same)
     guard = _guard(before, after, runs[0].spec, last.spec)
     independent = _independent(before[("main", "before")], after[("main", "after")], same)
-    stopped_by = [sentence for run in runs for sentence in _stops(session, run)]
+    stopped_by = list(dict.fromkeys(sentence for run in runs for sentence in _stops_of_all(session, run)))
     trained: TrainingMethod = "grpo" if last.kind == "grpo" else "sft"
     return Outcome(
         advised=advice.method,
@@ -191,6 +195,11 @@ def _same_test(first: RunSpec, last: RunSpec) -> bool:
         for spec in (first, last)
     ]
     return asked[0] == asked[1]
+
+
+def _stops_of_all(session: Session, run: Run) -> list[str]:
+    """Of its attempts, the earliest first."""
+    return [sentence for each in reversed(_attempts(session, run)) for sentence in _stops(session, each)]
 
 
 def _stops(session: Session, run: Run) -> list[str]:

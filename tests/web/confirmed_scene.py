@@ -12,6 +12,7 @@ from app.graders.comparison import wilson
 from app.main import read_rulebook
 from app.models import Milestone, Report, Run
 from app.protocol import (
+    EndEvent,
     Evaluation,
     EvaluationEvent,
     GraderScores,
@@ -88,6 +89,13 @@ def stopped(sentence="The reward rises while the independent score falls."):
     return HealthEvent(rule="reward_over_optimisation", level="stop", step=3, sentence=sentence)
 
 
+def ended(state, stops=()):
+    """As the engine says it, which measures the model that it keeps before it tells that it was stopped."""
+    reason = f"{stops[0].in_words} The model of step 2 is kept." if stops else None
+    kept = 2 if stops else None
+    return EndEvent(state=state, steps_done=3, total_steps=60, reason=reason, kept_step=kept)
+
+
 def decided(client, **more):
     """The address of an assessment with a recommendation: GRPO after a short SFT warm start."""
     body = {"name": "Legal pilot", "answers": LEGAL} | more
@@ -103,9 +111,12 @@ class Told:
         self.database = parts_of(app).database
         self.assessment_id = UUID(address.rsplit("/", 1)[1])
 
-    def run(self, *events, spec=SPEC, state=RunState.SUCCEEDED, **more):
-        """`events` between a start and an end that are `MINUTES` apart."""
+    def run(self, *events, spec=SPEC, state=None, **more):
+        """`events` between a start and an end that are `MINUTES` apart; a finding that stops it fails it."""
         run_id = uuid4()
+        stops = [each for each in events if isinstance(each, HealthEvent) and each.level == "stop"]
+        state = state or (RunState.FAILED if stops else RunState.SUCCEEDED)
+        ending = ended(state, stops) if state.is_over else StateEvent(state=state)
         with self.database.writing() as session, session.begin():
             milestone = session.scalars(
                 select(Milestone)
@@ -124,7 +135,7 @@ class Told:
             read = RunSpec.model_validate_json(json.dumps(spec))
             session.add(Run(id=run_id, spec=read, state=state, **row))
             session.flush()
-            told = [StateEvent(state=RunState.STARTING), *events, StateEvent(state=state)]
+            told = [StateEvent(state=RunState.STARTING), *events, ending]
             for seq, event in enumerate(told, 1):
                 at = 1000.0 + (MINUTES * 60 if seq == len(told) else 0)
                 session.add(Report(run_id=run_id, seq=seq, at=at, kind=event.kind, what=event))
@@ -141,8 +152,8 @@ class Told:
         )
         return self.run(
             evaluated("before", outcomes(middle)),
-            evaluated("after", outcomes(after)),
             *last,
+            evaluated("after", outcomes(after)),
             **{"spec": SPEC | {"name": "GRPO", "recipe": GRPO}, "stage": 2, "stages": 2, "starts_from": start}
             | more,
         )

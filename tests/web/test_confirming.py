@@ -120,6 +120,30 @@ def test_a_guard_set_an_independent_grader_and_a_stop_count_against_it(told, cli
     assert "a health finding stopped the training" in one["sentence"]
 
 
+def test_a_stopped_run_counts_against_the_advice_whether_or_not_its_score_rose(told, client):
+    last = told.plan(before=8, middle=20, after=32, last=[stopped()])
+    with told.database.reading() as session:
+        assert session.get_one(Run, last).state is RunState.FAILED
+    told.confirmed(last)
+    (one,) = confirmations(client)
+    assert one["outcome"]["verdict"] == "did_not_hold"
+    assert client.get("/api/v1/confirmations/summary").json()["all"]["did_not_hold"] == 1
+
+
+def test_a_run_that_was_stopped_and_not_measured_after_it_confirms_nothing(told):
+    told.confirmed(told.run(evaluated("before", outcomes(8)), stopped(), spec=SPEC | {"recipe": GRPO}))
+    confirming.confirm_missed(told.database)
+    assert count(told) == 0
+
+
+def test_a_finding_that_stopped_an_earlier_attempt_still_counts(told, client):
+    first = told.run(evaluated("before", outcomes(8)), stopped("Diverged."), spec=SPEC | {"recipe": GRPO})
+    again = told.run(evaluated("after", outcomes(32)), spec=SPEC | {"recipe": GRPO, "continues": str(first)})
+    told.confirmed(again)
+    (one,) = confirmations(client)
+    assert (one["outcome"]["verdict"], one["outcome"]["stopped_by"]) == ("did_not_hold", ["Diverged."])
+
+
 def test_an_independent_grader_that_fell_is_seen(told, client):
     told.confirmed(
         told.run(
