@@ -169,7 +169,11 @@ def words(run: Run) -> str:
 
 def standing(session: Session, run: Run) -> Standing:
     recent = [] if run.state.is_over else _reports(session, run, "metric", newest=RECENT_STEPS)
-    return Standing(**_standing(session, run, recent, _reports(session, run, "state")))
+    return Standing(**_standing(session, run, recent, _reports(session, run, *TURNS)))
+
+
+TURNS = ("state", "resume")
+"""Where one phase ends and another begins."""
 
 
 TOLD = ("state", "resume", "metric", "evaluation", "probe", "health", "checkpoint", "end")
@@ -178,7 +182,7 @@ TOLD = ("state", "resume", "metric", "evaluation", "probe", "health", "checkpoin
 
 def view(session: Session, run: Run) -> RunView:
     told = _reports(session, run, *TOLD)
-    states = [report for report in told if report.kind == "state"]
+    states = [report for report in told if report.kind in TURNS]
     recent = [report for report in told if report.kind == "metric"][-RECENT_STEPS:]
     measured = _measured(told)
     before, after = measured.get(("main", "before")), measured.get(("main", "after"))
@@ -246,15 +250,25 @@ def spent(session: Session, run: Run) -> Spent:
 
 def _spent(session: Session, run: Run, states: Sequence[Report]) -> Spent:
     """From what the events tell; an open phase counts up to the latest event."""
-    turns = [(report.at, report.what.state) for report in states if isinstance(report.what, StateEvent)]
+    turns = [(report, report.what.state) for report in states if isinstance(report.what, StateEvent)]
     last = _latest(session, run)
-    ends = [at for at, _ in turns[1:]] + ([last.at] if last else [])
+    ends = [report for report, _ in turns[1:]] + ([last] if last else [])
     working = training = 0.0
     for (began, state), ended in zip(turns, ends, strict=False):
-        took = max(0.0, ended - began)
-        working += took if state in AT_WORK else 0.0
-        training += took if state is RunState.RUNNING else 0.0
+        if state in AT_WORK:
+            took = max(0.0, _worked_until(session, state, ended) - began.at)
+            working += took
+            training += took if state is RunState.RUNNING else 0.0
     return Spent(training_minutes=training / 60, gpu_hours=working / 3600)
+
+
+def _worked_until(session: Session, state: RunState, ended: Report) -> float:
+    """Unix seconds. A process that was lost worked until its last event: when its loss was found, and the run
+    queued again, may be hours later, as after a night without power."""
+    found = ended.what.state if isinstance(ended.what, StateEvent) else None
+    was_lost = found is RunState.QUEUED or (found is RunState.STARTING and state is not found)
+    before = session.get(Report, (ended.run_id, ended.seq - 1)) if was_lost else None
+    return before.at if before else ended.at
 
 
 def curves(metrics: list[MetricEvent]) -> dict[str, list[Point]]:
@@ -306,7 +320,7 @@ def _standing(
         "progress": _progress(run) if used is None or budget is None else min(1.0, used / budget),
         "phase": None if run.state.is_over else _phase(session, run),
         "elapsed_seconds": _elapsed(session, run, states),
-        "eta_seconds": _time_left(session, run, recent, used),
+        "eta_seconds": _time_left(session, run, recent, states, used),
         "last_seq": run.last_seq,
         "created_at": run.created_at,
         "started_at": run.started_at,
@@ -318,13 +332,18 @@ def _progress(run: Run) -> float:
     return min(1.0, run.steps_done / run.total_steps) if run.total_steps else 0.0
 
 
-def _time_left(session: Session, run: Run, recent: Sequence[Report], used: float | None) -> float | None:
-    """Where minutes were planned, what they leave; else by how long the latest steps took."""
+def _time_left(
+    session: Session, run: Run, recent: Sequence[Report], states: Sequence[Report], used: float | None
+) -> float | None:
+    """Where minutes were planned, what they leave; else by how long the latest steps took, without a pause or
+    a lost process between them."""
     if run.state.is_over:
         return None
     if used is not None and run.spec.train_minutes is not None:
         return max(0.0, 60 * (run.spec.train_minutes - used))
-    return _eta(recent, run.total_steps) or _eta_of_probe(session, run)
+    turned = states[-1].seq if states else 0
+    since = [report for report in recent if report.seq > turned]
+    return _eta(since, run.total_steps) or _eta_of_probe(session, run)
 
 
 def _reports(session: Session, run: Run, *kinds: str, newest: int | None = None) -> list[Report]:

@@ -23,6 +23,7 @@ from app.protocol import (
     EventPage,
     Limits,
     MetricEvent,
+    ResumeEvent,
     RunEvent,
     RunSpec,
     RunState,
@@ -401,6 +402,15 @@ def events(*happenings, first: int = 1, at: float = 1000.0) -> list[RunEvent]:
     return [RunEvent(seq=n, at=at + n, what=what) for n, what in enumerate(happenings, first)]
 
 
+def timed(*told) -> list[RunEvent]:
+    """Seconds since the start, and what happened."""
+    return [RunEvent(seq=seq, at=1000.0 + at, what=what) for seq, (at, what) in enumerate(told, 1)]
+
+
+def step(number: int, of: int = 200) -> MetricEvent:
+    return MetricEvent(step=number, total_steps=of, values={"loss": 1.0})
+
+
 def test_a_page_of_events_may_arrive_twice_late_or_torn(alone):
     [run_id] = alone.launch(SPEC)
     metrics = [MetricEvent(step=n, total_steps=9, values={"loss": 1.0}) for n in range(1, 7)]
@@ -591,6 +601,46 @@ def test_time_left_is_told_from_recent_steps(alone):
     assert shown.elapsed_seconds == pytest.approx(10)
     assert shown.progress == pytest.approx(0.1)
     assert [point.step for point in shown.metrics["loss"]] == list(range(1, 11))
+
+
+def test_hours_in_which_the_machine_was_off_are_not_counted(alone):
+    """Lost at second 320 and back after ten hours; the engine itself counts 320 + 400 seconds."""
+    [run_id] = alone.launch(SPEC)
+    back = 320 + 10 * 3600
+    told = timed(
+        (0, StateEvent(state=RunState.STARTING)),
+        (20, StateEvent(state=RunState.RUNNING)),
+        (320, step(100)),
+        (back, StateEvent(state=RunState.QUEUED, detail="Its process was killed.")),
+        (back + 30, StateEvent(state=RunState.STARTING)),
+        (back + 50, ResumeEvent(from_step=100, attempt=2, why="Its process was killed.")),
+        (back + 50, StateEvent(state=RunState.RUNNING)),
+        (back + 350, step(200)),
+        (back + 430, EndEvent(state=RunState.SUCCEEDED, steps_done=200, total_steps=200)),
+    )
+    run = keep(alone, EventPage(status=status(run_id, RunState.SUCCEEDED, len(told)), events=told))
+    with alone.database.reading() as session:
+        spent = runs.view(session, run).spent
+    assert spent.gpu_hours == pytest.approx((320 + 400) / 3600)
+    assert spent.training_minutes == pytest.approx((300 + 380) / 60)
+
+
+@pytest.mark.parametrize("between", [[RunState.PAUSED, RunState.QUEUED], [RunState.QUEUED]])
+def test_time_left_forgets_a_pause_and_a_lost_process(alone, between):
+    """A second a step, and ten hours of nothing at step 100 of 400."""
+    [run_id] = alone.launch(SPEC)
+    turns = [*between, RunState.STARTING, RunState.RUNNING]
+    later = 100 + 10 * 3600
+    told = timed(
+        (0, StateEvent(state=RunState.RUNNING)),
+        *((n, step(n, of=400)) for n in range(1, 101)),
+        *((100 if state is RunState.PAUSED else later, StateEvent(state=state)) for state in turns),
+        *((later + n, step(100 + n, of=400)) for n in range(1, 4)),
+    )
+    run = keep(alone, EventPage(status=status(run_id, RunState.RUNNING, len(told)), events=told))
+    with alone.database.reading() as session:
+        assert runs.view(session, run).eta_seconds == pytest.approx(297)
+        assert runs.standing(session, run).eta_seconds == pytest.approx(297)
 
 
 @pytest.mark.parametrize(
