@@ -21,6 +21,7 @@ from app.outcome import (
     Outcome,
     Pairs,
     TrainedStage,
+    is_as_advised,
     verdict_of,
 )
 from app.protocol import Evaluation, HealthEvent, RunSpec, RunState, Share
@@ -122,7 +123,8 @@ def _outcome(session: Session, last: Run, milestone: Milestone) -> Outcome:
         advised=advice.method,
         plan=advice.plan.id,
         trained=trained,
-        is_override=trained != advice.method or advice.plan.id == "not_yet",
+        readiness=advice.readiness,
+        is_override=not is_as_advised(advice, _methods(session, last, runs)),
         override_reason=last.override_reason or "",
         band=advice.band,
         rung=_rung(session, milestone),
@@ -160,6 +162,12 @@ def chain_of(session: Session, last: Run) -> list[Run]:
             break
         chain.insert(0, before)
     return chain
+
+
+def _methods(session: Session, last: Run, runs: Sequence[Run]) -> list[str]:
+    """What the plan trained, in order: its reward model first, where it made one."""
+    graded = ["reward_model"] if _reward_models(session, last) else []
+    return [*graded, *(run.kind for run in runs)]
 
 
 def _attempts(session: Session, run: Run) -> list[Run]:

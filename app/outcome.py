@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.advisor.advice import Band, Basis, PlanId, Range, TrainingMethod
+from app.advisor.advice import Band, Basis, PlanId, Range, Recommendation, TrainingMethod
 from app.protocol import Message, RunId, ShareOfOne
 
 Verdict = Literal["held", "not_shown", "did_not_hold"]
@@ -19,6 +19,16 @@ RULE = (
     "training. It did not hold if the score fell by more than chance explains, or something else got worse. "
     "Otherwise it is not shown either way."
 )
+
+
+def is_as_advised(advice: Recommendation, trained: Sequence[str]) -> bool:
+    """Whether these methods, in order, are the advised plan as a whole, and the advice is to train now.
+
+    The one rule of page, API and confirmation: anything else is launched with a reason and counted apart. A
+    plan's first stage alone is another training than the plan.
+    """
+    planned = [stage.method for stage in advice.plan.stages]
+    return advice.readiness == "ready" and list(trained) == planned
 
 
 class Level(Message):
@@ -104,8 +114,10 @@ class Outcome(Message):
     """As advised."""
     trained: TrainingMethod
     """Method of the last stage."""
+    readiness: Literal["ready", "fix_first"] = "ready"
+    """As advised; confirmations of earlier versions do not say it."""
     is_override: bool
-    """Launched against the advice: another method, or training where the advice was not to train yet."""
+    """Launched against the advice: another plan, or training where something was to be fixed first."""
     override_reason: str = ""
     band: Band
     rung: Basis

@@ -7,9 +7,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.advisor.advice import Recommendation
 from app.errors import Conflict, InvalidInput, Problem, RateLimited
 from app.graders.grading import reward_model_runs
 from app.models import Assessment, Dataset, Milestone, Removal, Run
+from app.outcome import is_as_advised
 from app.protocol import OVER, RewardModelGrader, RunSpec, RunState, problems_with_advanced
 from app.run_view import RunView, Standing, left_a_model, standing, view, words
 from app.settings import WebSettings
@@ -188,12 +190,24 @@ def _uploaded(session: Session, sha256: str) -> Dataset | None:
 def _check_advice(plan: list[RunSpec], milestone: Milestone | None, reason: str | None) -> None:
     if milestone is None or reason:
         return
-    advised, chosen = milestone.recommendation.method, plan[-1].recipe.kind
-    if chosen != advised:
+    advice, chosen = milestone.recommendation, [spec.recipe.kind for spec in plan]
+    if not is_as_advised(advice, chosen):
         raise InvalidInput(
-            f"The advice is {advised.upper()} and this launches {chosen.upper()}.",
+            f"{_advice_in_words(advice)}; this launches {', then '.join(map(_named, chosen))}.",
             (Problem(where="override_reason", what="say why, so that the record can tell"),),
         )
+
+
+def _advice_in_words(advice: Recommendation) -> str:
+    stages = ", then ".join(_named(stage.method) for stage in advice.plan.stages)
+    if advice.readiness == "ready":
+        return f"The advice is {stages}"
+    first = "; ".join(blocker.title for blocker in advice.blockers)
+    return f"The advice is to fix something first ({first})"
+
+
+def _named(kind: str) -> str:
+    return "a reward model" if kind == "reward_model" else kind.upper()
 
 
 def retry(session: Session, run: Run, settings: WebSettings) -> Run:

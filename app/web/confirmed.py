@@ -61,7 +61,8 @@ def said(outcome: Outcome) -> str:
 
 def _opening(outcome: Outcome) -> str:
     if outcome.is_override:
-        return f"Trained against the advice, which was {PLANS[outcome.plan]}"
+        first = "to fix something first, then " if _was_to_be_fixed(outcome) else ""
+        return f"Trained against the advice, which was {first}{PLANS[outcome.plan]}"
     if outcome.verdict == "held":
         return "The advice held"
     return (
@@ -69,6 +70,10 @@ def _opening(outcome: Outcome) -> str:
         if outcome.verdict == "did_not_hold"
         else "Whether the advice held is not shown"
     )
+
+
+def _was_to_be_fixed(outcome: Outcome) -> bool:
+    return outcome.readiness != "ready" and outcome.plan != "not_yet"
 
 
 def moved(measured: Measured) -> str:

@@ -14,6 +14,7 @@ from app.run_view import spent
 from tests.web.confirmed_scene import (
     GRPO,
     MINUTES,
+    SFT,
     SPEC,
     Told,
     confirmations,
@@ -176,6 +177,44 @@ def test_training_another_method_than_advised_is_an_override(told, client):
     (one,) = confirmations(client)
     assert (one["outcome"]["is_override"], one["outcome"]["override_reason"]) == (True, "We know SFT.")
     assert one["sentence"].startswith("Trained against the advice, which was SFT, then GRPO: the score rose")
+
+
+@pytest.mark.parametrize("kind", [SFT, GRPO], ids=["its first stage", "its last stage"])
+def test_one_stage_of_the_advised_plan_alone_is_an_override(told, client, kind):
+    told.confirmed(
+        told.run(
+            evaluated("before", outcomes(8)),
+            evaluated("after", outcomes(32)),
+            spec=SPEC | {"recipe": kind},
+            override_reason="To see what it does alone.",
+        )
+    )
+    assert confirmations(client)[0]["outcome"]["is_override"]
+    followed, apart = (
+        client.get("/api/v1/confirmations/summary").json()[each] for each in ("all", "overrides")
+    )
+    assert (followed["n"], apart["n"]) == (0, 1)
+
+
+def test_the_advised_plan_trained_although_something_was_to_be_fixed_first_is_an_override(on_both, client):
+    wants_pairs = next(each for each in read_rulebook().examples if each.id == "preferred_summaries").answers
+    told = Told(on_both, decided(client, answers=wants_pairs))
+    reward = told.run(spec=SPEC | {"recipe": SFT | {"kind": "reward_model"}}, stage=1, stages=2)
+    graded = {"type": "reward_model", "name": "preferred", "run": str(reward)}
+    told.confirmed(
+        told.run(
+            evaluated("before", outcomes(8)),
+            evaluated("after", outcomes(32)),
+            spec=SPEC | {"recipe": GRPO, "grader": graded},
+            stage=2,
+            stages=2,
+        )
+    )
+    (one,) = confirmations(client)
+    assert (one["outcome"]["plan"], one["outcome"]["readiness"]) == ("reward_model_then_grpo", "fix_first")
+    assert one["outcome"]["is_override"]
+    opening = "Trained against the advice, which was to fix something first, then a reward model, then GRPO"
+    assert one["sentence"].startswith(opening)
 
 
 def test_a_retry_costs_what_the_failed_run_had_cost_too_and_keeps_its_start(told, client):

@@ -116,6 +116,46 @@ def test_overriding_the_advice_needs_a_reason_and_records_it(client):
     assert client.get(taken.headers["location"]).json()["assessment_id"] is None
 
 
+GRPO = {
+    "kind": "grpo",
+    "learning_rate": 1e-4,
+    "batch_size": 32,
+    "micro_batch_size": 32,
+    "steps": 5,
+    "num_generations": 8,
+    "max_completion_length": 64,
+}
+
+
+@pytest.mark.parametrize(
+    ("example", "plan", "said"),
+    [
+        ("legal_reasoning", ["sft"], "The advice is SFT, then GRPO; this launches SFT."),
+        ("legal_reasoning", ["grpo"], "The advice is SFT, then GRPO; this launches GRPO."),
+        ("catalogue_facts", ["sft"], "The advice is to fix something first (The goal is facts; "),
+        ("text_to_sql", ["sft", "grpo"], "The advice is GRPO; this launches SFT, then GRPO."),
+    ],
+)
+def test_whatever_is_not_the_whole_advised_plan_needs_a_reason(app, example, plan, said):
+    client = program(app)
+    answers = next(each.answers for each in read_rulebook().examples if each.id == example)
+    made = client.post("/api/v1/assessments", json={"name": "Ours", "answers": dict(answers)})
+    client.post(f"{made.headers['location']}/recommendation")
+    specs = [named(kind, **({"recipe": GRPO} if kind == "grpo" else {})) for kind in plan]
+    refused = client.post("/api/v1/runs", json={"assessment": made.json()["id"], "plan": specs})
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith(said)
+    assert [each["where"] for each in refused.json()["problems"]] == ["override_reason"]
+
+
+def test_the_whole_advised_plan_needs_no_reason(app):
+    client = program(app)
+    made = client.post("/api/v1/assessments", json={"name": "Legal", "answers": LEGAL})
+    client.post(f"{made.headers['location']}/recommendation")
+    plan = client.get(f"{made.headers['location']}/plan").json()
+    assert client.post("/api/v1/runs", json=plan).status_code == 201
+
+
 def test_a_grpo_batch_must_hold_whole_groups(client):
     recipe = {
         "kind": "grpo",

@@ -40,6 +40,7 @@ class Launch(Message):
     assessment: RunId | None = None
     """Whose latest recommendation this follows, or overrides."""
     override_reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] | None = None
+    """Needed unless the plan is the advised one as a whole and nothing is to be fixed first."""
 
 
 def _form(given: Any) -> str:

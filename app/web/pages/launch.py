@@ -14,6 +14,7 @@ from app import runs
 from app.advisor.recommendation import Recommendation
 from app.errors import Conflict, InvalidInput, NotFound, Problem, RateLimited
 from app.models import Assessment, Dataset, Run
+from app.outcome import is_as_advised
 from app.protocol import OVER, Check, DatasetSummary, Grader, RunSpec
 from app.protocol.advanced import ADVANCED, problems_with_advanced
 from app.web import (
@@ -322,7 +323,7 @@ def _misfits(order: Order, specs: Sequence[RunSpec]) -> list[Problem]:
 
 
 def _must_explain(form: Mapping[str, str], advice: Recommendation) -> bool:
-    return form.get("plan") != advice.plan.id or advice.readiness == "fix_first"
+    return not is_as_advised(advice, launch_form.PLANS.get(form.get("plan", ""), ()))
 
 
 # What will happen, and making it happen
