@@ -272,12 +272,21 @@ def _worked_until(session: Session, state: RunState, ended: Report) -> float:
 
 
 def curves(metrics: list[MetricEvent]) -> dict[str, list[Point]]:
+    return {name: thinned(points) for name, points in _series(metrics).items()}
+
+
+def every_point(session: Session, run: Run) -> dict[str, list[Point]]:
+    """By TRL's names, as a file holds them: a screen's worth is not enough there."""
+    return _series(told_once(report.what for report in _reports(session, run, "metric", "resume")))
+
+
+def _series(metrics: Iterable[MetricEvent]) -> dict[str, list[Point]]:
     series: dict[str, list[Point]] = {}
     for metric in metrics:
         for name, value in metric.values.items():
             if value is not None:
                 series.setdefault(name, []).append(Point(step=metric.step, value=value))
-    return {name: thinned(points) for name, points in series.items()}
+    return series
 
 
 def thinned(points: list[Point], most: int = MOST_POINTS) -> list[Point]:

@@ -10,7 +10,7 @@ import pytest
 from app.main import read_rulebook
 from app.models import Milestone, Pilot
 from app.outcome import Outcome
-from app.protocol import RunState
+from app.protocol import MetricEvent, ResumeEvent, RunState
 from app.web import confirmed
 from app.web.calibration_cases import proved_right
 from benchmarks import calibration
@@ -104,6 +104,17 @@ def test_csv_holds_the_same_figures(told, client, browser, address):
         assert (row["verdict"], float(row["after"])) == ("held", one["outcome"]["score"]["after"]["value"])
         assert float(row["cost_ratio"]) == one["outcome"]["cost"]["ratio"]
     assert f"{page_of(address)}/confirmation.csv" in browser.get(f"{page_of(address)}/record").text
+
+
+def test_the_numbers_of_a_long_run_are_all_in_its_file(told, browser):
+    steps = [MetricEvent(step=n, total_steps=3000, values={"loss": 1 / n}) for n in range(1, 3001)]
+    again = [ResumeEvent(from_step=2990, why="It was lost."), *steps[2990:]]
+    run_id = told.run(*steps, *again)
+    for path in ("metrics.csv", "metrics.csv?series=loss"):
+        rows = list(csv.DictReader(io.StringIO(browser.get(f"/runs/{run_id}/{path}").text, newline="")))
+        assert [(int(row["step"]), float(row["loss"])) for row in rows] == [
+            (n, 1 / n) for n in range(1, 3001)
+        ]
 
 
 def test_a_shared_record_says_it_too_and_links_to_nothing(on_both, told, client, address):

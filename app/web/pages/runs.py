@@ -17,7 +17,7 @@ from app.database import now
 from app.errors import NotFound, Unavailable
 from app.models import Assessment, Report, Run
 from app.protocol import Artifact, MetricEvent, RunState, SampleEvent
-from app.run_view import RunView, evaluations
+from app.run_view import RunView, evaluations, every_point
 from app.web import (
     charts,
     confirmed,
@@ -331,7 +331,7 @@ def right_of(group: SampleEvent) -> str:
 def metrics_csv(
     run: RunDep, session: SessionDep, series: Annotated[str, Query(max_length=80)] = ""
 ) -> Response:
-    metrics = runs.view(session, run).metrics
+    metrics = every_point(session, run)
     chosen = {key: points for key, points in metrics.items() if key == series} if series else metrics
     if series and not chosen:
         raise NotFound(f"This run has no numbers called “{series}”.")
