@@ -1,5 +1,6 @@
 """Writes down, once, what a full run showed about the recommendation that it followed."""
 
+import re
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app import run_view
-from app.advisor.advice import METHODS, Basis, Recommendation, TrainingMethod
+from app.advisor.advice import METHODS, Basis, Estimate, Recommendation, TrainingMethod
 from app.advisor.rungs import RUNGS
 from app.database import Database
 from app.graders.comparison import mean_score, paired
@@ -25,9 +26,20 @@ from app.outcome import (
     verdict_of,
 )
 from app.protocol import Evaluation, HealthEvent, RunSpec, RunState, Share
+from app.protocol.sources import named_parameters
 
 BASIS_OF: Mapping[str, Basis] = {"dataset": "inspected", "run": "probed", "pilot": "piloted"}
 """On which rung a measurement stands, by where it was proposed from."""
+
+OTHER_MODEL = "The estimate is for a model of another size."
+UNKNOWN_MODEL = (
+    "How large the trained model is was not known, so the estimate may be for one of another size."
+)
+OTHER_DEVICE = "The estimate is for other devices."
+UNKNOWN_DEVICE = "What it was trained on was not known, so the estimate may be for other devices."
+
+ALIKE = 0.15
+"""Names round the number of parameters: within this share of it two models count as equally large."""
 
 STAND_IN = "The starter model stands in for the project’s own, so the estimate is of another training."
 NO_ESTIMATE = "Model and GPUs were not told, so nothing was estimated."
@@ -309,16 +321,49 @@ def _cost(session: Session, last: Run, runs: Sequence[Run], milestone: Milestone
     hours = sum(_hours(session, run) for run in counted)
     price = _price(last, milestone)
     estimated = _estimated(milestone.recommendation, last)
-    why = NO_ESTIMATE if estimated is None else STAND_IN if last.spec.model.kind == "starter" else ""
+    why = _why_no_ratio(session, last, milestone.recommendation.estimate)
+    compared = _hours(session, last)
     comparable = estimated is not None and not why and estimated.device_hours.typical > 0
     return Cost(
         device_hours=hours,
         price=price,
         money=hours * price if price is not None else None,
         estimated=estimated,
-        ratio=hours / estimated.device_hours.typical if estimated and comparable else None,
+        compared_hours=compared,
+        ratio=compared / estimated.device_hours.typical if estimated and comparable else None,
         why_no_ratio=why,
     )
+
+
+def _why_no_ratio(session: Session, last: Run, estimate: Estimate | None) -> str:
+    """Empty where the estimate is for the size of model and the kind of device that were trained."""
+    if estimate is None:
+        return NO_ESTIMATE
+    if last.spec.model.kind == "starter":
+        return STAND_IN
+    return _other_model(last.spec, estimate) or _other_device(run_view.device(session, last), estimate)
+
+
+def _other_model(spec: RunSpec, estimate: Estimate) -> str:
+    trained = spec.model.id if spec.model.kind == "hub" else ""
+    if trained and trained.rpartition("/")[2].lower() == estimate.model.lower():
+        return ""
+    size = named_parameters(trained)
+    if size is None:
+        return UNKNOWN_MODEL
+    expected = estimate.parameters_b * 1e9
+    return "" if abs(size - expected) <= ALIKE * expected else OTHER_MODEL
+
+
+def _other_device(device: str, estimate: Estimate) -> str:
+    """`NVIDIA A100-SXM4-80GB` is the table's `A100-80`; the driver leaves SXM out of an H100's name."""
+    if not device:
+        return UNKNOWN_DEVICE
+    named = {each.removesuffix("GB") for each in re.findall(r"[A-Z0-9]+", device.upper())}
+    wanted = set(re.findall(r"[A-Z0-9]+", estimate.gpu.upper()))
+    if "SXM" in wanted and "PCIE" in named:
+        return OTHER_DEVICE
+    return "" if wanted - {"SXM"} <= named else OTHER_DEVICE
 
 
 def _hours(session: Session, run: Run) -> float:

@@ -103,8 +103,10 @@ class Cost(Message):
     """For a device-hour: of the run's limits, else the assessment's own."""
     money: Annotated[float, Field(ge=0)] | None
     estimated: Estimated | None
+    compared_hours: Annotated[float, Field(ge=0)] | None = None
+    """Those of `device_hours` that the estimate is for: the last stage's. None: all, as once was done."""
     ratio: Annotated[float, Field(ge=0)] | None
-    """Actual to estimated device-hours; None where the estimate was for something else."""
+    """Of these to the estimated device-hours; None where the estimate was for something else."""
     why_no_ratio: str = ""
 
 

@@ -66,6 +66,8 @@ class Inputs(Message):
     dataset_file: str | None
     """Uploaded rows; None: generated."""
     device: Literal["cpu", "cuda"]
+    device_name: str = ""
+    """As the driver calls it; empty: not known."""
     threads: int
     starter_cache: str
     evaluation_cache: str = ""

@@ -225,6 +225,11 @@ def left_a_model(session: Session, run: Run) -> bool:
     return run.state.is_over and RunState.EVALUATING in trained
 
 
+def device(session: Session, run: Run) -> str:
+    """What it ran on, as the driver names it; empty where it did not say."""
+    return next((end.device for end in _of(EndEvent, _reports(session, run, "end"))), "")
+
+
 def evaluations(session: Session, run: Run) -> dict[tuple[str, str], Evaluation]:
     """The latest of each task and time: `main` or `guard`, `before` or `after`."""
     return _measured(_reports(session, run, "evaluation"))

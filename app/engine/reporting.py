@@ -185,6 +185,7 @@ class Run:
                 reason=reason,
                 log_tail=log_tail,
                 kept_step=self.kept_step,
+                device=self.inputs.device_name,
             )
         )
 

@@ -210,6 +210,8 @@ class EndEvent(Message):
     log_tail: str | None = None
     kept_step: int | None = None
     """Step that the kept model is from; None: the last one, or no model was kept."""
+    device: str = ""
+    """What it ran on, as the driver names it; empty: not known."""
 
 
 Happening = Annotated[

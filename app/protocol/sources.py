@@ -1,5 +1,6 @@
 """What a run starts from and what it learns from: models and datasets by reference."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,16 @@ class StarterModel(Message):
     """The small transformer that the worker trains itself: a stand-in for the user's model."""
 
     kind: Literal["starter"] = "starter"
+
+
+NAMED_SIZE = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)([BM])(?![a-z0-9])", re.IGNORECASE)
+"""`Qwen/Qwen3-0.6B` says it itself; the last such part counts."""
+
+
+def named_parameters(hub_id: str) -> int | None:
+    """How many a hub model has, as far as its id says it."""
+    sizes = NAMED_SIZE.findall(hub_id.replace("_", "-"))
+    return round(float(sizes[-1][0]) * (1e9 if sizes[-1][1] in "bB" else 1e6)) if sizes else None
 
 
 class HubModel(Message):

@@ -125,8 +125,14 @@ def cost_in_words(cost: Cost) -> str:
         return f"{spent}, with no estimate to hold it against"
     expected = figures.between(cost.estimated.device_hours)
     if cost.ratio is None:
-        return f"{spent}; the {expected} device-hours estimated were for {cost.estimated.model}"
-    return f"{spent}, against {expected} device-hours estimated ({_times(cost.ratio)} the typical)"
+        meant = f"{cost.estimated.model} on {cost.estimated.devices}"
+        return f"{spent}; the {expected} device-hours estimated were for {meant}"
+    if cost.compared_hours is not None and cost.compared_hours < cost.device_hours:
+        spent += f", of which the last stage took {device_time(cost.compared_hours)}"
+        expected = f"{expected} device-hours estimated for it"
+    else:
+        expected = f"{expected} device-hours estimated"
+    return f"{spent}, against {expected} ({_times(cost.ratio)} the typical)"
 
 
 def _times(ratio: float) -> str:

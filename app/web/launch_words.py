@@ -1,6 +1,5 @@
 """What the launch page offers, in words."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from app.protocol import (
     ModelSummary,
     RunSpec,
 )
+from app.protocol.sources import named_parameters
 from app.web.launch_defaults import Chosen
 
 DECIDES = ("plan", "model", "dataset", "tuning", "parameters")
@@ -36,10 +36,6 @@ PLAN_TITLES = {
         "Two runs: a reward model from preference pairs, then GRPO that raises its score.",
     ),
 }
-
-
-NAMED_SIZE = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)([BM])(?![a-z0-9])", re.IGNORECASE)
-"""`Qwen/Qwen3-0.6B` says it itself; the last such part counts."""
 
 
 def chosen_in(
@@ -69,8 +65,7 @@ def parameters(form: Mapping[str, str], models: Sequence[ModelSummary]) -> int |
     """Of the model to start from: as the worker knows it, or as the hub's id says."""
     model = form.get("model", "")
     if model == "hub":
-        sizes = NAMED_SIZE.findall(form.get("hub_id", "").replace("_", "-"))
-        return round(float(sizes[-1][0]) * (1e9 if sizes[-1][1] in "bB" else 1e6)) if sizes else None
+        return named_parameters(form.get("hub_id", ""))
     known = {f"local:{each.ref.name}": each.parameters for each in models if each.ref.kind == "local"}
     return known.get(model)
 

@@ -80,6 +80,7 @@ class Slots:
             model_dir=model_dir_of(run, before, self._models),
             dataset_file=dataset_file_of(run, self._datasets),
             device=self._processors.device.kind,
+            device_name=self._processors.device.name,
             threads=self._processors.threads,
             starter_cache=str(self._data_dir.starter_cache),
             evaluation_cache=str(self._data_dir.evaluations),

@@ -47,7 +47,7 @@ GRPO = {
 }
 SPEC = {
     "name": "Warm start",
-    "model": {"kind": "hub", "id": "somebody/some-model"},
+    "model": {"kind": "hub", "id": "somebody/some-model-7B"},
     "dataset": {"kind": "generated", "name": "rulings"},
     "grader": {"type": "regex", "name": "ruling", "pattern": "x"},
     "recipe": SFT,
@@ -89,11 +89,14 @@ def stopped(sentence="The reward rises while the independent score falls."):
     return HealthEvent(rule="reward_over_optimisation", level="stop", step=3, sentence=sentence)
 
 
-def ended(state, stops=()):
+A100 = "NVIDIA A100-SXM4-80GB"
+
+
+def ended(state, stops=(), device=A100):
     """As the engine says it, which measures the model that it keeps before it tells that it was stopped."""
     reason = f"{stops[0].in_words} The model of step 2 is kept." if stops else None
     kept = 2 if stops else None
-    return EndEvent(state=state, steps_done=3, total_steps=60, reason=reason, kept_step=kept)
+    return EndEvent(state=state, steps_done=3, total_steps=60, reason=reason, kept_step=kept, device=device)
 
 
 def decided(client, **more):
@@ -111,12 +114,12 @@ class Told:
         self.database = parts_of(app).database
         self.assessment_id = UUID(address.rsplit("/", 1)[1])
 
-    def run(self, *events, spec=SPEC, state=None, **more):
+    def run(self, *events, spec=SPEC, state=None, device=A100, **more):
         """`events` between a start and an end that are `MINUTES` apart; a finding that stops it fails it."""
         run_id = uuid4()
         stops = [each for each in events if isinstance(each, HealthEvent) and each.level == "stop"]
         state = state or (RunState.FAILED if stops else RunState.SUCCEEDED)
-        ending = ended(state, stops) if state.is_over else StateEvent(state=state)
+        ending = ended(state, stops, device) if state.is_over else StateEvent(state=state)
         with self.database.writing() as session, session.begin():
             milestone = session.scalars(
                 select(Milestone)

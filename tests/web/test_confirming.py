@@ -8,10 +8,11 @@ from sqlalchemy import func, select
 
 from app import confirming
 from app.main import read_rulebook
-from app.models import Assessment, Confirmation, Proposal, Report, Run
+from app.models import Assessment, Confirmation, Milestone, Proposal, Report, Run
 from app.protocol import RunState
 from app.run_view import spent
 from tests.web.confirmed_scene import (
+    A100,
     GRPO,
     MINUTES,
     SFT,
@@ -234,7 +235,49 @@ def test_the_cost_is_held_against_the_estimate_and_priced(told, client):
     told.confirmed(told.plan(spec=SPEC | {"recipe": GRPO} | price))
     cost = confirmations(client)[0]["outcome"]["cost"]
     assert (cost["device_hours"], cost["money"]) == (1.0, 2.5)
-    assert cost["ratio"] == pytest.approx(1.0 / cost["estimated"]["device_hours"]["typical"])
+    assert cost["compared_hours"] == 0.5
+    assert cost["ratio"] == pytest.approx(0.5 / cost["estimated"]["device_hours"]["typical"])
+    assert (
+        "of which the last stage took 30.0 device-minutes, against " in confirmations(client)[0]["sentence"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "why"),
+    [
+        ("Qwen/Qwen2.5-0.5B", A100, "The estimate is for a model of another size."),
+        ("somebody/some-model", A100, "How large the trained model is was not known, "),
+        ("Qwen/Qwen2.5-7B", "NVIDIA A100-PCIE-40GB", "The estimate is for other devices."),
+        ("Qwen/Qwen2.5-7B", "Intel(R) Xeon(R) CPU @ 2.20GHz", "The estimate is for other devices."),
+        ("Qwen/Qwen2.5-7B", "", "What it was trained on was not known, "),
+    ],
+)
+def test_another_size_or_device_is_not_held_against_the_estimate(told, client, model, device, why):
+    spec = SPEC | {"recipe": GRPO, "model": {"kind": "hub", "id": model}}
+    told.confirmed(told.plan(spec=spec, device=device))
+    (one,) = confirmations(client)
+    assert one["outcome"]["cost"]["ratio"] is None
+    assert one["outcome"]["cost"]["why_no_ratio"].startswith(why)
+    assert "estimated were for 7B in the shape of Mistral-7B on 1 × A100-80" in one["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "driver", "is_same"),
+    [
+        ("H100 SXM", "NVIDIA H100 80GB HBM3", True),
+        ("H100 SXM", "NVIDIA H100 PCIe", False),
+        ("H100 PCIe", "NVIDIA H100 PCIe", True),
+        ("H100 PCIe", "NVIDIA H100 80GB HBM3", False),
+        ("T4", "Tesla T4", True),
+        ("A10", "NVIDIA A10G", False),
+        ("RTX 4090", "NVIDIA GeForce RTX 4090", True),
+    ],
+)
+def test_a_device_is_known_by_the_name_its_driver_gives_it(told, gpu, driver, is_same):
+    with told.database.reading() as session:
+        estimate = session.scalars(select(Milestone)).first().recommendation.estimate
+    meant = estimate.model_copy(update={"gpu": gpu})
+    assert (confirming._other_device(driver, meant) == "") is is_same
 
 
 def test_the_projects_own_price_counts_where_the_run_has_none(on_both, client):
