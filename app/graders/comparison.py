@@ -157,7 +157,9 @@ def paired_difference(a: Scores, b: Scores) -> Difference | None:
     """How far `b` lies above `a` on the items that both scored, with a 95 % interval; None below two items.
 
     Right and wrong: Newcombe's score interval for paired proportions (Newcombe 1998, Statistics in Medicine
-    17:2635, method 10). Partial scores: Student's interval of the mean of paired differences.
+    17:2635, method 10). Partial scores: Student's interval of the mean of paired differences, whose variance
+    is at least 1/n of the largest that changes of this mean could have, as for one mean: where n items all
+    changed alike, 3/n of the others may still change otherwise (Hanley and Lippman-Hand 1983, JAMA 249:1743).
     """
     pairs = _both(a, b)
     if len(pairs) < 2:
@@ -165,8 +167,9 @@ def paired_difference(a: Scores, b: Scores) -> Difference | None:
     if {score for pair in pairs for score in pair} <= {0.0, 1.0}:
         return _newcombe(pairs)
     changes = [new - old for old, new in pairs]
-    reach = _t_95(len(pairs) - 1) * math.sqrt(variance(changes) / len(pairs))
-    return _around(fmean(changes), reach)
+    mean, n = fmean(changes), len(changes)
+    varied = max(variance(changes), (1 - mean**2) / n)
+    return _around(mean, _t_at_least(n - 1) * math.sqrt(varied / n))
 
 
 def _both(a: Scores, b: Scores) -> list[tuple[float, float]]:
@@ -197,16 +200,33 @@ def pooled_difference(trials: Sequence[tuple[Scores, Scores]]) -> Difference | N
 
     Items and trainings both vary: the variance of the mean over items and that of the mean over trainings
     are added, and Student's t has the degrees of freedom of Satterthwaite 1946. What sampling adds is in
-    both, so the interval is rather too wide.
+    both, so the interval is rather too wide. It is never narrower than `paired_difference` of the items'
+    means, and just that where all trainings have the same mean: trainings add no items, and where they all
+    agree at 0 or 1 nothing varies though other items may.
     """
     if len(trials) == 1:
         return paired_difference(*trials[0])
-    by_trial = [_changes(a, b) for a, b in trials]
-    means = [fmean(known) for changes in by_trial if (known := _known(changes))]
-    by_item = [fmean(known) for column in zip(*by_trial, strict=True) if (known := _known(column))]
-    if len(means) < 2 or len(by_item) < 2:
+    scored = [_scored_by_both(a, b) for a, b in trials]
+    old, new = (_item_means([trial[side] for trial in scored]) for side in (0, 1))
+    means = [fmean(known) for a, b in scored if (known := _known(_changes(a, b)))]
+    items = paired_difference(old, new)
+    if items is None or len(means) < 2:
         return None
-    return _around(fmean(means), _reach_of_both(by_item, means))
+    if not variance(means):
+        return items
+    varied, freedom = _variance_of_both(_known(_changes(old, new)), means)
+    both = _around(fmean(means), _t_at_least(freedom) * math.sqrt(varied))
+    return Difference(value=both.value, low=min(both.low, items.low), high=max(both.high, items.high))
+
+
+def _scored_by_both(a: Scores, b: Scores) -> tuple[Scores, Scores]:
+    there = [old is not None and new is not None for old, new in zip(a, b, strict=True)]
+    old, new = ([s if both else None for s, both in zip(each, there, strict=True)] for each in (a, b))
+    return old, new
+
+
+def _item_means(trials: Sequence[Scores]) -> list[float | None]:
+    return [fmean(known) if (known := _known(item)) else None for item in zip(*trials, strict=True)]
 
 
 def _changes(a: Scores, b: Scores) -> list[float | None]:
@@ -218,24 +238,30 @@ def _known(scores: Scores) -> list[float]:
 
 
 def pooled_score(trials: Sequence[Scores]) -> MeanScore:
-    """Mean over items and trainings, with an interval made as that of `pooled_difference`."""
-    if len(trials) == 1:
-        return mean_score(trials[0])
+    """Mean over items and trainings, with a 95 % interval.
+
+    Wilson's at the effective number of items, as in `mean_score`, with the variance and the degrees of
+    freedom of `pooled_difference`. It is never narrower than that of the items' means, and just that where
+    all trainings have the same mean: of a task that none of them learns its items tell all that is known.
+    """
     means = [fmean(known) for scores in trials if (known := _known(scores))]
-    by_item = [fmean(known) for column in zip(*trials, strict=True) if (known := _known(column))]
-    if len(means) < 2 or len(by_item) < 2:
-        return mean_score(by_item)
-    mean, reach = fmean(means), _reach_of_both(by_item, means)
-    return MeanScore(mean, len(by_item), Interval(low=max(0.0, mean - reach), high=min(1.0, mean + reach)))
+    by_item = _known(_item_means(trials))
+    items = mean_score(by_item)
+    if len(means) < 2 or len(by_item) < 2 or not variance(means):
+        return items
+    mean = fmean(means)
+    varied, freedom = _variance_of_both(by_item, means)
+    effective = mean * (1 - mean) / varied * (Z_95 / _t_at_least(freedom)) ** 2
+    interval = _score_interval(mean, min(effective, _effective(by_item, items.value)))
+    return MeanScore(mean, items.n, interval)
 
 
-def _reach_of_both(by_item: Sequence[float], by_trial: Sequence[float]) -> float:
+def _variance_of_both(by_item: Sequence[float], by_trial: Sequence[float]) -> tuple[float, float]:
+    """Of the mean, and its degrees of freedom. The trainings vary."""
     parts = [(variance(values) / len(values), len(values) - 1) for values in (by_item, by_trial)]
-    whole = sum(part for part, _ in parts)
-    if not whole:
-        return 0.0
-    freedom = whole**2 / sum(part**2 / degrees for part, degrees in parts)
-    return _t_at_least(freedom) * math.sqrt(whole)
+    whole = math.fsum(part for part, _ in parts)
+    apart = math.fsum(part**2 / degrees for part, degrees in parts)
+    return whole, whole**2 / apart
 
 
 FEW_FREEDOM = {1: 12.706, 2: 4.303, 3: 3.182}

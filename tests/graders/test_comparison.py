@@ -170,15 +170,24 @@ def test_a_difference_mirrors_its_opposite_and_holds_its_value(counts):
 
 
 def test_partial_scores_have_students_interval_of_their_paired_differences():
-    before, after = [0.2, 0.4, 0.5, 0.1, 0.9], [0.5, 0.4, 0.7, 0.3, 0.8]
+    before, after = [0.1, 0.4, 0.5, 0.1, 0.9], [0.9, 0.1, 0.7, 0.3, 0.6]
     found = paired_difference(before, after)
-    changes = [0.3, 0.0, 0.2, 0.2, -0.1]
+    changes = [0.8, -0.3, 0.2, 0.2, -0.3]
     reach = t.ppf(0.975, 4) * sqrt(sum((c - 0.12) ** 2 for c in changes) / 4 / 5)
     assert found.value == pytest.approx(0.12)
     assert (found.low, found.high) == (
         pytest.approx(0.12 - reach, abs=0.01),
         pytest.approx(0.12 + reach, abs=0.01),
     )
+
+
+def test_items_that_all_changed_alike_do_not_make_a_change_certain():
+    """By hand: the variance of ten equal changes of 0.1 counts as 0.99 / 10, with nine degrees of freedom."""
+    few = paired_difference([0.2, 0.7] * 5, [0.3, 0.8] * 5)
+    reach = 2.262 * sqrt(0.99 / 10 / 10)
+    assert (few.low, few.high) == (pytest.approx(0.1 - reach, abs=1e-3), pytest.approx(0.1 + reach, abs=1e-3))
+    many = paired_difference([0.2, 0.5, 0.7] * 100, [0.3, 0.6, 0.8] * 100)
+    assert 0.09 < many.low < 0.1 < many.high < 0.11
 
 
 def test_items_without_both_scores_say_nothing_about_a_difference():
@@ -215,3 +224,73 @@ def test_a_pooled_score_of_one_training_is_its_own():
     both = pooled_score([[1.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 1.0]])
     assert both.value == 0.625
     assert both.interval.low < 0.5 < 0.75 < both.interval.high
+
+
+# Several trainings know no more than their items
+
+
+def ends(found) -> tuple[float, float]:
+    return found.interval.low, found.interval.high
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_trainings_that_agree_everywhere_say_what_one_of_them_says(score, seeds):
+    scores = [score] * 40
+    assert ends(pooled_score([scores] * seeds)) == ends(mean_score(scores))
+    assert pooled_difference([(scores, scores)] * seeds) == paired_difference(scores, scores)
+    lost = [1.0] * 4, [0.0] * 4
+    assert pooled_difference([lost] * seeds) == paired_difference(*lost)
+    assert pooled_difference([lost] * seeds).high > -1
+
+
+def test_partial_scores_that_rise_alike_in_few_items_and_every_training_are_not_ahead():
+    before, after = [0.2, 0.5, 0.7], [0.3, 0.6, 0.8]
+    found = pooled_difference([(before, after)] * 2)
+    assert found == paired_difference(before, after)
+    assert found.low < 0 < found.high
+
+
+SEVERAL = st.tuples(st.integers(2, 4), st.integers(2, 12)).flatmap(
+    lambda shape: st.lists(
+        st.lists(st.sampled_from([0.0, 0.25, 1.0]), min_size=shape[1], max_size=shape[1]),
+        min_size=shape[0],
+        max_size=shape[0],
+    )
+)
+
+
+@given(SEVERAL)
+def test_several_trainings_are_never_surer_than_the_means_of_their_items(trials):
+    by_item = [fmean(item) for item in zip(*trials, strict=True)]
+    one, several = mean_score(by_item), pooled_score(trials)
+    assert several.interval.low <= one.interval.low + 1e-12
+    assert several.interval.high >= one.interval.high - 1e-12
+    start = [0.25] * len(by_item)
+    single = paired_difference(start, by_item)
+    pooled = pooled_difference([(start, scores) for scores in trials])
+    assert pooled.low <= single.low + 1e-12
+    assert pooled.high >= single.high - 1e-12
+
+
+@given(SEVERAL)
+def test_trainings_with_the_same_mean_are_no_less_sure_than_the_means_of_their_items(trials):
+    turned = [[*scores[n:], *scores[:n]] for n, scores in enumerate([trials[0]] * len(trials))]
+    by_item = [fmean(item) for item in zip(*turned, strict=True)]
+    assert ends(pooled_score(turned)) == ends(mean_score(by_item))
+
+
+@pytest.mark.parametrize(("chance", "seeds"), [(0.01, 2), (0.5, 3), (0.97, 3)])
+def test_pooled_intervals_hold_the_truth_at_least_as_often_as_they_say(chance, seeds):
+    """Each item is right with its own chance, spread about the mean, in every training anew."""
+    random, draws = Random(7), 300
+    held = told_apart = 0
+    for _ in range(draws):
+        items = [random.betavariate(2 * chance, 2 * (1 - chance)) for _ in range(40)]
+        trials = [[[float(random.random() < p) for p in items] for _ in range(seeds)] for _ in range(2)]
+        found = pooled_score(trials[0]).interval
+        held += found.low <= chance <= found.high
+        apart = pooled_difference(list(zip(*trials, strict=True)))
+        told_apart += not apart.low <= 0 <= apart.high
+    assert held / draws >= 0.94
+    assert told_apart / draws <= 0.06
