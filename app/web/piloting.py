@@ -290,7 +290,12 @@ def _outcome(compared: Sequence[Compared], readings: Sequence[ArmReading]) -> Ou
         return "warm_start_ahead"
     if alone:
         return "grpo_ahead"
-    return "sft_ahead" if ahead(compared, "sft", "grpo") else "no_difference"
+    return "sft_ahead" if ahead(compared, "sft", _rival_of_sft(readings)) else "no_difference"
+
+
+def _rival_of_sft(readings: Sequence[ArmReading]) -> Arm:
+    """GRPO alone, or where no arm is that, SFT then GRPO."""
+    return "grpo" if any(reading.arm == "grpo" for reading in readings) else "sft_then_grpo"
 
 
 LEADERS: Mapping[Outcome, Arm] = {
@@ -308,7 +313,7 @@ def verdict(outcome: Outcome | None, compared: Sequence[Compared], readings: Seq
     leader = LEADERS.get(outcome)
     if leader is None:
         return f"The figures do not tell the methods apart: {_closest(compared)}."
-    beaten: Arm = "grpo" if leader == "sft" else "sft"
+    beaten = _rival_of_sft(readings) if leader == "sft" else "sft"
     found = next(each for each in compared if {each.one, each.other} == {leader, beaten})
     value, low, high = _towards(leader, found)
     return (

@@ -249,6 +249,36 @@ def test_sft_then_grpo_is_ahead_where_it_beats_sft_and_grpo_alone_does_not_do_as
     assert read([*both(sft, grpo), *warm(then)], PLAN.arms, seeds=1).outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("sft", "then", "outcome", "sentence"),
+    [
+        (
+            60,
+            40,
+            "sft_ahead",
+            "SFT moved the held-out score further: it ended 20.0 points above SFT, then GRPO (",
+        ),
+        (
+            40,
+            60,
+            "warm_start_ahead",
+            "SFT, then GRPO moved the held-out score further: it ended 20.0 points above SFT (",
+        ),
+        (
+            40,
+            40,
+            "no_difference",
+            "The figures do not tell the methods apart: SFT, then GRPO ended +0.0 points",
+        ),
+    ],
+)
+def test_without_grpo_alone_sft_is_compared_with_the_warm_start(sft, then, outcome, sentence):
+    runs = [told("sft", evaluation("after", sft)), *warm(then)]
+    found = read(runs, ["sft", "sft_then_grpo"], seeds=1)
+    assert found.outcome == outcome
+    assert found.sentence.startswith(sentence)
+
+
 def test_there_is_no_verdict_while_an_arm_lacks_its_end():
     sft, grpo = both(40, 65)
     lost = Told(**{**vars(grpo), "state": RunState.FAILED, "after": None})

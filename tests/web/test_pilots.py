@@ -46,7 +46,7 @@ def ordered(api, assessment: str, headers=None, **order):
 
 
 def launched(api, assessment: str, **order) -> dict:
-    answer = ordered(api, assessment, plan=PLAN, **order)
+    answer = ordered(api, assessment, **{"plan": PLAN} | order)
     assert answer.status_code == 201, answer.text
     return answer.json()
 
@@ -340,6 +340,14 @@ def test_what_it_showed_is_proposed_once_and_counts_once_it_is_accepted(on_both)
     part = next(each for each in advice["recommendation"]["contributions"] if each["question"] == "O7")
     assert (part["basis"], part["effect"]) == ("piloted", -2)
     assert api.get(f"/api/v1/pilots/{pilot}").json()["advice"]["is_accepted"]
+
+
+def test_that_sft_beat_the_warm_start_is_proposed_where_no_arm_was_grpo_alone(app, api):
+    plan = {"minutes": 5, "arms": ["sft", "sft_then_grpo"]}
+    ended(app, launched(api, begun(api), plan=plan)["id"], WON_BY_SFT)
+    (proposed,) = heeded(app)
+    assert proposed.answer == {"choice": "sft_ahead", "basis": "piloted"}
+    assert "it ended 30.0 points above SFT, then GRPO" in proposed.because
 
 
 def test_a_contradiction_is_shown_on_both_pages_with_the_answers_that_would_have_to_be_wrong(on_both):
