@@ -76,6 +76,8 @@ class ArmReading(BaseModel):
     runs: list[UUID]
     is_complete: bool
     """All of its trainings succeeded and were measured."""
+    is_unscored: bool
+    """Of a measurement after training the grader scored no answer."""
     before: Figure | None
     after: Figure | None
     by_seed: dict[int, float]
@@ -178,13 +180,18 @@ def _courses(runs: Sequence[Told], arm: Arm) -> dict[int, Course]:
 STAGES: Mapping[Arm, int] = {"sft": 1, "grpo": 1, "sft_then_grpo": 2}
 
 
-def _is_complete(course: Course, arm: Arm) -> bool:
+def _has_ended(course: Course, arm: Arm) -> bool:
     done = [run for run in course if run.state == RunState.SUCCEEDED]
     return len(done) == STAGES[arm] and done[-1].after is not None
 
 
+def _is_complete(course: Course, arm: Arm) -> bool:
+    return _has_ended(course, arm) and any(score is not None for score in _scores(course[-1].after))
+
+
 def _arm(arm: Arm, courses: Mapping[int, Course], seeds: int) -> ArmReading:
-    complete = {seed: course for seed, course in courses.items() if _is_complete(course, arm)}
+    ended = {seed: course for seed, course in courses.items() if _has_ended(course, arm)}
+    complete = {seed: course for seed, course in ended.items() if _is_complete(course, arm)}
     before = [scores for course in courses.values() if (scores := _scores(course[0].before))]
     after = {seed: _scores(course[-1].after) for seed, course in complete.items()}
     gain = _gain(complete)
@@ -194,6 +201,7 @@ def _arm(arm: Arm, courses: Mapping[int, Course], seeds: int) -> ArmReading:
         title=ARMS[arm],
         runs=[run.id for course in courses.values() for run in course],
         is_complete=len(complete) == seeds,
+        is_unscored=len(complete) < len(ended),
         before=_figure(pooled_score(before[:1])) if before else None,
         after=_figure(pooled_score(list(after.values()))) if after else None,
         by_seed={seed: pooled_score([scores]).value for seed, scores in after.items()},
@@ -215,7 +223,10 @@ def _scores(evaluation: Evaluation | None) -> Scores:
     return rewarded or [known.get(mark) for mark in evaluation.sampled_outcomes]
 
 
-def _figure(score: MeanScore) -> Figure:
+def _figure(score: MeanScore) -> Figure | None:
+    """None where nothing was scored."""
+    if not score.n:
+        return None
     return Figure(value=score.value, low=score.interval.low, high=score.interval.high, n=score.n)
 
 
@@ -283,7 +294,7 @@ def ahead(compared: Sequence[Compared], one: Arm, other: Arm) -> bool:
 
 def _outcome(compared: Sequence[Compared], readings: Sequence[ArmReading]) -> Outcome | None:
     """SFT then GRPO counts where it beat SFT and GRPO alone did not, or was beaten too."""
-    if not compared or not all(reading.is_complete for reading in readings):
+    if any(_lacks(compared, readings)):
         return None
     warm, alone = ahead(compared, "sft_then_grpo", "sft"), ahead(compared, "grpo", "sft")
     if warm and (not alone or ahead(compared, "sft_then_grpo", "grpo")):
@@ -308,8 +319,7 @@ LEADERS: Mapping[Outcome, Arm] = {
 def verdict(outcome: Outcome | None, compared: Sequence[Compared], readings: Sequence[ArmReading]) -> str:
     """One sentence, and never more than the intervals allow."""
     if outcome is None:
-        missing = [reading.title for reading in readings if not reading.is_complete]
-        return f"There is no verdict: {listed(missing)} did not come to a measured end."
+        return f"There is no verdict: {'; '.join(_lacks(compared, readings))}."
     leader = LEADERS.get(outcome)
     if leader is None:
         return f"The figures do not tell the methods apart: {_closest(compared)}."
@@ -320,6 +330,26 @@ def verdict(outcome: Outcome | None, compared: Sequence[Compared], readings: Seq
         f"{ARMS[leader]} moved the held-out score further: it ended {value:.1f} points above {ARMS[beaten]} "
         f"(95 % interval {low:.1f} to {high:.1f}){_unless_it_rose(leader, readings)}."
     )
+
+
+def _lacks(compared: Sequence[Compared], readings: Sequence[ArmReading]) -> Iterator[str]:
+    """What there would have to be for a verdict."""
+    unscored = [reading.title for reading in readings if reading.is_unscored]
+    if missing := [each.title for each in readings if not each.is_complete and not each.is_unscored]:
+        yield f"{listed(missing)} did not come to a measured end"
+    if unscored:
+        yield (
+            f"the grader gave no score to any answer of {listed(unscored)} after training. Mend the grader "
+            "and let both try again"
+        )
+    there = {(each.one, each.other) for each in compared}
+    pairs = combinations([each.arm for each in readings], 2)
+    if not (missing or unscored) and (apart := next((pair for pair in pairs if pair not in there), None)):
+        one, other = (ARMS[arm] for arm in apart)
+        yield (
+            f"fewer than two held-out items have a score of both {one} and {other}. Measure more items and "
+            "let both try again"
+        )
 
 
 def _unless_it_rose(leader: Arm, readings: Sequence[ArmReading]) -> str:
@@ -382,7 +412,7 @@ def _samples(courses: Mapping[Arm, Mapping[int, Course]]) -> Iterator[SideBySide
     """Items that all arms showed, those first on which they differ."""
     shown: dict[Arm, dict[int, SampledAnswer]] = {}
     for arm, by_seed in courses.items():
-        first = next((course for course in by_seed.values() if _is_complete(course, arm)), None)
+        first = next((course for course in by_seed.values() if _has_ended(course, arm)), None)
         if first is not None and first[-1].after is not None:
             shown[arm] = {sample.item: sample for sample in first[-1].after.samples}
     if len(shown) < 2:

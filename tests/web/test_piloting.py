@@ -116,6 +116,7 @@ def evaluation(when: str, right: int, n: int = 100, first: int = 0) -> Evaluatio
             outcome=Score(value=float(outcomes[item])),
         )
         for item in (0, 1, 60)
+        if item < n
     ]
     return Evaluation(
         when=when,
@@ -287,6 +288,62 @@ def test_there_is_no_verdict_while_an_arm_lacks_its_end():
     assert found.sentence == "There is no verdict: GRPO did not come to a measured end."
     assert read([sft], TWO, seeds=1).outcome is None
     assert read([], TWO, seeds=1).outcome is None
+
+
+def unscored() -> Evaluation:
+    """The grader gave no score to any of its answers."""
+    nothing = Share(right=0, n=0, interval=wilson(0, 0))
+    marks = {"sampled_outcomes": "-" * 100, "greedy_outcomes": "-" * 100}
+    return evaluation("after", 0).model_copy(
+        update={"sampled": nothing, "greedy": nothing, "abstained": 200, **marks}
+    )
+
+
+def test_an_arm_whose_answers_got_no_score_has_no_figure_and_is_named():
+    sft, grpo = told("sft", evaluation("after", 40)), told("grpo", unscored(), times=GRPO_STEPS)
+    found = read([sft, grpo], TWO, seeds=1)
+    assert found.outcome is None
+    assert [(arm.is_complete, arm.is_unscored) for arm in found.arms] == [(True, False), (False, True)]
+    assert (found.arms[1].after, found.arms[1].by_seed, found.arms[1].gain) == (None, {}, None)
+    assert found.sentence == (
+        "There is no verdict: the grader gave no score to any answer of GRPO after training. Mend the grader "
+        "and let both try again."
+    )
+    assert found.samples[0].answers.keys() == {"sft", "grpo"}, "what was not scored can still be read"
+    again = [*both(40, 65), told("sft", evaluation("after", 44), seed=1)]
+    seeds = read([*again, told("grpo", unscored(), seed=1)], TWO, seeds=2)
+    assert seeds.outcome is None
+    assert seeds.arms[1].by_seed == {0: 0.65}
+
+
+def test_what_lacks_its_end_and_what_lacks_its_scores_are_both_told():
+    runs = [told("sft", None, state=RunState.FAILED), told("grpo", unscored())]
+    assert read(runs, TWO, seeds=1).sentence == (
+        "There is no verdict: SFT did not come to a measured end; the grader gave no score to any answer of "
+        "GRPO after training. Mend the grader and let both try again."
+    )
+
+
+def test_a_measurement_before_training_without_scores_is_no_figure():
+    found = read([told("sft", evaluation("after", 40), before=unscored())], TWO, seeds=1)
+    assert (found.arms[0].before, found.arms[0].gain) == (None, None)
+
+
+@pytest.mark.parametrize("arms", [TWO, PLAN.arms])
+def test_one_held_out_item_cannot_compare_anything_and_the_sentence_says_so(arms):
+    one = evaluation("after", 1, n=1)
+    runs = [
+        told("sft", one),
+        told("grpo", one),
+        told("sft_then_grpo", one),
+        told("sft_then_grpo", one, stage=2),
+    ]
+    found = read([run for run in runs if run.arm in arms], arms, seeds=1)
+    assert (found.outcome, found.compared) == (None, [])
+    assert found.sentence == (
+        "There is no verdict: fewer than two held-out items have a score of both SFT and GRPO. Measure more "
+        "items and let both try again."
+    )
 
 
 def test_several_seeds_are_pooled_with_the_chance_between_them():

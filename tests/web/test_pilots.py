@@ -249,12 +249,16 @@ def test_a_pilot_is_one_line_among_the_runs(browser, api):
 
 
 def share_of(outcomes: str) -> Share:
-    right = outcomes.count("1")
-    return Share(right=right, n=len(outcomes), interval=wilson(right, len(outcomes)))
+    right, n = outcomes.count("1"), len(outcomes) - outcomes.count("-")
+    return Share(right=right, n=n, interval=wilson(right, n))
+
+
+UNSCORED = -1
+"""The grader gave no score to any answer."""
 
 
 def measured(when: str, right: int) -> EvaluationEvent:
-    outcomes = "1" * right + "0" * (100 - right)
+    outcomes = "-" * 100 if right == UNSCORED else "1" * right + "0" * (100 - right)
     return EvaluationEvent(
         evaluation=Evaluation(
             when=when,
@@ -392,6 +396,17 @@ def test_a_pilot_without_a_measured_end_proposes_nothing(app, api):
     ended(app, pilot, WON_BY_GRPO, RunState.FAILED)
     assert heeded(app) == []
     assert api.get(f"/api/v1/pilots/{pilot}").json()["sentence"].startswith("There is no verdict")
+
+
+def test_an_arm_without_scores_shows_no_figure_and_nothing_is_proposed(on_both):
+    api, browser = program(on_both), owner(on_both)
+    pilot = launched(api, begun(api))["id"]
+    ended(on_both, pilot, WON_BY_GRPO | {"sft": UNSCORED})
+    assert heeded(on_both) == []
+    shown = unescape(browser.get(f"/pilots/{pilot}").text)
+    assert "There is no verdict: the grader gave no score to any answer of SFT after training." in shown
+    assert "no score given" in shown
+    assert "0.0–100.0" not in shown
 
 
 # Ending
