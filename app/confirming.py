@@ -182,21 +182,21 @@ def _methods(session: Session, last: Run, runs: Sequence[Run]) -> list[str]:
     return [*graded, *(run.kind for run in runs)]
 
 
-def _attempts(session: Session, run: Run) -> list[Run]:
+def attempts(session: Session, run: Run) -> list[Run]:
     """The run, and those that failed or were cancelled before it went on from them."""
-    attempts = [run]
-    while (earlier := attempts[-1].spec.continues) and len(attempts) < LONGEST_CHAIN:
+    tried = [run]
+    while (earlier := tried[-1].spec.continues) and len(tried) < LONGEST_CHAIN:
         found = session.get(Run, earlier)
         if found is None:
             break
-        attempts.append(found)
-    return attempts
+        tried.append(found)
+    return tried
 
 
 def _first_measured(session: Session, run: Run) -> Measurements:
     """Its evaluations; a run that goes on from a failed one may leave the start to that."""
     found: dict[tuple[str, str], Evaluation] = {}
-    for each in _attempts(session, run):
+    for each in attempts(session, run):
         found = dict(run_view.evaluations(session, each)) | found
     return found
 
@@ -219,7 +219,7 @@ def _same_test(first: RunSpec, last: RunSpec) -> bool:
 
 def _stops_of_all(session: Session, run: Run) -> list[str]:
     """Of its attempts, the earliest first."""
-    return [sentence for each in reversed(_attempts(session, run)) for sentence in _stops(session, each)]
+    return [sentence for each in reversed(attempts(session, run)) for sentence in _stops(session, each)]
 
 
 def _stops(session: Session, run: Run) -> list[str]:
@@ -367,7 +367,7 @@ def _other_device(device: str, estimate: Estimate) -> str:
 
 
 def _hours(session: Session, run: Run) -> float:
-    return sum(run_view.spent(session, each).gpu_hours for each in _attempts(session, run))
+    return sum(run_view.spent(session, each).gpu_hours for each in attempts(session, run))
 
 
 def _reward_models(session: Session, last: Run) -> list[Run]:

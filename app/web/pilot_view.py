@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app import pilots, runs
 from app.advisor.recommendation import recommend
 from app.advisor.rulebook import Rulebook
+from app.confirming import attempts
 from app.models import Assessment, Pilot, Report, Run
 from app.pilots import Arm, PilotPlan
 from app.protocol import HealthEvent, RunState
@@ -244,16 +245,19 @@ class _Remembered:
     MOST = 200
 
     def __init__(self) -> None:
-        self._found: OrderedDict[tuple[UUID, int], Trained] = OrderedDict()
+        self._found: OrderedDict[tuple[tuple[UUID, int], ...], Trained] = OrderedDict()
         self._lock = Lock()
 
     def of(self, session: Session, run: Run) -> Trained:
-        key = (run.id, run.last_seq)
+        """With what it goes on from: a retry keeps what was trained before its checkpoint."""
+        tries = list(reversed(attempts(session, run)))
+        key = tuple((each.id, each.last_seq) for each in tries)
         with self._lock:
             if key in self._found:
                 self._found.move_to_end(key)
                 return self._found[key]
-        told = session.scalars(_reports(run, "state", "resume", "metric", "checkpoint"))
+        kinds = ("state", "resume", "metric", "checkpoint")
+        told = [report for each in tries for report in session.scalars(_reports(each, *kinds))]
         found = trained([Timed(each.at, each.what) for each in told])
         with self._lock:
             self._found[key] = found

@@ -15,6 +15,7 @@ from app.protocol import (
     Evaluation,
     EvaluationEvent,
     MetricEvent,
+    ResumeEvent,
     RunState,
     Share,
     StateEvent,
@@ -396,6 +397,48 @@ def test_a_pilot_without_a_measured_end_proposes_nothing(app, api):
     ended(app, pilot, WON_BY_GRPO, RunState.FAILED)
     assert heeded(app) == []
     assert api.get(f"/api/v1/pilots/{pilot}").json()["sentence"].startswith("There is no verdict")
+
+
+def told_of(app, run_id: UUID, told: list, seconds: float, state: RunState) -> None:
+    """Its run is over, as if the worker had told this of it, an event every so many seconds."""
+    with parts_of(app).database.writing() as session, session.begin():
+        run = session.get(Run, run_id)
+        for seq, what in enumerate(told, 1):
+            session.add(Report(run_id=run_id, seq=seq, at=1000 + seconds * seq, kind=what.kind, what=what))
+        run.state, run.last_seq, run.started_at, run.ended_at = state, len(told), now(), now()
+
+
+def trained_steps(first: int, last: int) -> list:
+    """Each checked after it."""
+    steps = [
+        (
+            MetricEvent(step=n, total_steps=9, values={"loss": 1.0}),
+            MetricEvent(step=n, total_steps=9, values={"held_out/score": n / 10}),
+        )
+        for n in range(first, last + 1)
+    ]
+    return [StateEvent(state=RunState.RUNNING), *(event for pair in steps for event in pair)]
+
+
+def test_a_retry_counts_the_minutes_and_the_curve_of_what_it_goes_on_from(app, api):
+    """60 s a step: three steps, of which the third was lost, and two after it."""
+    pilot = launched(api, begun(api), plan={"minutes": 4, "arms": ["sft", "grpo"]})["id"]
+    failed = next(run for run in rows(app, pilot) if run.arm == "grpo")
+    told_of(app, failed.id, [measured("before", 20), *trained_steps(1, 3)], 60, RunState.FAILED)
+    again = UUID(api.post(f"/api/v1/runs/{failed.id}/retry").json()["id"])
+    resumed = ResumeEvent(from_step=2, why="Goes on from the run that it continues.")
+    events = [resumed, measured("before", 20), *trained_steps(3, 4), measured("after", 60)]
+    told_of(app, again, events, 60, RunState.SUCCEEDED)
+    arm = api.get(f"/api/v1/pilots/{pilot}").json()["reading"]["arms"][1]
+    assert arm["runs"] == [str(again)]
+    assert (arm["minutes"], arm["steps"]) == (4, 4)
+    assert arm["gain_per_minute"] == pytest.approx(0.1)
+    assert [(p["minutes"], p["score"]) for p in arm["curves"][0]["points"]] == [
+        (1, 0.1),
+        (2, 0.2),
+        (3, 0.3),
+        (4, 0.4),
+    ]
 
 
 def test_an_arm_without_scores_shows_no_figure_and_nothing_is_proposed(on_both):
