@@ -50,6 +50,8 @@ class PilotAdvice(BaseModel):
     """Whether the questionnaire alone says otherwise than the pilot."""
     wrong: list[str]
     """Told answers of which one would have to be wrong for the questionnaire to agree, each as a sentence."""
+    pairs_looked_at: int | None
+    """Where only so many of the nearest pairs of answers were looked at; None where it was all of them."""
 
 
 def choices_of(rulebook: Rulebook) -> frozenset[str]:
@@ -68,6 +70,7 @@ def advise(rulebook: Rulebook, project: Project, outcome: Outcome) -> PilotAdvic
     after = recommend(replace(told, answers=answers), rulebook)
     part = next(part for part in after.contributions if part.question == QUESTION)
     silenced = list(_silenced(before, after))
+    pairs = len(before.paired_flips or ())
     disagrees = outcome in LEADERS and before.method != side_of(outcome)
     return PilotAdvice(
         choice=outcome,
@@ -81,6 +84,7 @@ def advise(rulebook: Rulebook, project: Project, outcome: Outcome) -> PilotAdvic
         weight=weight_in_words(part.effect, part.grade, silenced),
         contradicts=disagrees,
         wrong=list(would_be_wrong(before, project, side_of(outcome))) if disagrees else [],
+        pairs_looked_at=pairs if pairs >= rulebook.decision.most_paired_flips else None,
     )
 
 
@@ -145,9 +149,8 @@ def would_be_wrong(told: Recommendation, project: Project, method: str) -> Itera
         yield from [_single(flips) for flips in named.values()][:MOST_NAMED]
         return
     pairs = [pair for pair in told.paired_flips or () if _turns(pair, method)]
-    for pair in pairs[:MOST_NAMED]:
-        if all(_is_told(project, change.question) for change in pair.changes):
-            yield _paired(pair)
+    doubtful = [pair for pair in pairs if all(_is_told(project, each.question) for each in pair.changes)]
+    yield from [_paired(pair) for pair in doubtful][:MOST_NAMED]
 
 
 def _turns(flip: Flip | PairedFlip, method: str) -> bool:

@@ -1,12 +1,17 @@
 """What a pilot's runs say, worked out by hand from recorded figures."""
 
+from dataclasses import replace
 from itertools import accumulate
 from uuid import uuid4
 
 import pytest
 
+from app.advisor.advice import AnswerChange, PairedFlip
+from app.advisor.answers import Answer
+from app.advisor.recommendation import recommend
 from app.datasets import generated
 from app.graders.comparison import wilson
+from app.main import read_rulebook
 from app.pilots import PilotPlan
 from app.protocol import (
     CheckpointEvent,
@@ -26,6 +31,7 @@ from app.protocol import (
 )
 from app.web import pilot_form
 from app.web.launch_defaults import Chosen
+from app.web.pilot_advice import MOST_NAMED, would_be_wrong
 from app.web.pilot_pace import Timed, pace, timed, trained
 from app.web.piloting import Told, read
 
@@ -385,3 +391,30 @@ def test_findings_samples_and_limits_are_told():
     assert found.samples[0].answers == {"sft": "barred", "grpo": "granted"}
     assert found.limits[0].startswith("It is short: 1 min 0 s of training")
     assert any("stand-in" in sentence for sentence in found.limits)
+
+
+# Which answers would have to be wrong
+
+
+def pair_of(first: str, second: str) -> PairedFlip:
+    none = {"from_choice": None, "to_choice": None, "to_label": "no", "to_answer": None}
+    changes = [AnswerChange(question=q, title=q, from_label="yes", **none) for q in (first, second)]
+    return PairedFlip(
+        changes=tuple(changes), method_after="sft", plan_after="sft", lean_after=-0.1, sentence="So."
+    )
+
+
+def test_pairs_of_what_was_measured_take_no_place_from_those_that_may_be_wrong():
+    """Seven nearest pairs with a measured answer, then one of two told answers."""
+    rulebook = read_rulebook()
+    project = rulebook.read({"answers": {}})
+    told_ones, measured = list(rulebook.questions)[:2], list(rulebook.questions)[2]
+    answers = {name: Answer(choice="x") for name in told_ones} | {
+        measured: Answer(choice="x", basis="inspected")
+    }
+    pairs = [pair_of(told_ones[0], measured)] * (MOST_NAMED + 1) + [pair_of(*told_ones)]
+    advice = recommend(project, rulebook).model_copy(
+        update={"flips": (), "fixed_flips": (), "paired_flips": tuple(pairs)}
+    )
+    found = list(would_be_wrong(advice, replace(project, answers=answers), "sft"))
+    assert found == [f"{told_ones[0]}: not “yes” but “no”; and {told_ones[1]}: not “yes” but “no”."]

@@ -20,6 +20,7 @@ from app.protocol import (
     Share,
     StateEvent,
 )
+from app.web.pilot_advice import PilotAdvice
 from app.web.pilot_proposals import Heed
 from tests.web.conftest import owner, parts_of, program
 
@@ -373,6 +374,25 @@ def test_a_contradiction_is_shown_on_both_pages_with_the_answers_that_would_have
     wrong = api.get(f"/api/v1/pilots/{pilot}").json()["advice"]["wrong"]
     assert wrong
     assert all(sentence in result for sentence in wrong)
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "said"),
+    [
+        (None, "No single told answer, and no pair of them,"),
+        (12, "none of the 12 nearest pairs of answers looked at,"),
+    ],
+)
+def test_where_not_all_pairs_were_looked_at_the_page_says_of_how_many_it_speaks(on_both, looked_at, said):
+    api = program(on_both)
+    pilot = launched(api, begun(api))["id"]
+    ended(on_both, pilot, WON_BY_SFT)
+    advice = api.get(f"/api/v1/pilots/{pilot}").json()["advice"]
+    assert advice["pairs_looked_at"] in (None, read_rulebook().decision.most_paired_flips)
+    told = PilotAdvice.model_validate(advice | {"wrong": [], "pairs_looked_at": looked_at})
+    ui = parts_of(on_both).templates.env.get_template("_macros.html").module
+    template = parts_of(on_both).templates.env.get_template("_pilot_advice.html")
+    assert said in template.render(a=told, ui=ui)
 
 
 def test_what_counts_can_be_left_out_again_and_is_never_asked(on_both):
