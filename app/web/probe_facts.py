@@ -7,7 +7,7 @@ from app.advisor.advice import GateOutcome
 from app.advisor.rulebook import Rulebook
 from app.protocol import ProbeReport
 from app.web.evaluation_words import counted, reach
-from app.web.probe_words import between, bin_of, points, usual_group
+from app.web.probe_words import between, bin_of, fits, points, usual_group
 from app.web.run_words import percent
 
 # Gates as measured facts
@@ -26,12 +26,14 @@ class GateFact:
 
 
 def measurements(report: ProbeReport) -> dict[str, float]:
-    """By the names that the rulebook's gates use."""
-    found = {
-        "dead_groups": usual_group(report).share,
-        "clipped_share": report.clipped,
-        "answer_length_share": report.lengths.p95 / report.max_completion_length,
-    }
+    """By the names that the rulebook's gates use.
+
+    A cut answer would have been longer than the limit by nobody knows how much: where more than one in twenty
+    were cut, the 95th percentile of the lengths is not known, and the share of cut answers speaks alone.
+    """
+    found = {"dead_groups": usual_group(report).share, "clipped_share": report.clipped}
+    if fits(report):
+        found["answer_length_share"] = report.lengths.p95 / report.max_completion_length
     if report.difference is not None:
         found["demonstrations_minus_base"] = report.difference.value
     return {name: round(value, 4) for name, value in found.items()}
@@ -97,11 +99,7 @@ def figures(report: ProbeReport) -> list[Figure]:
         Figure(
             "Cut at the length limit", percent(report.clipped), f"at {report.max_completion_length:,} tokens"
         ),
-        Figure(
-            "Length",
-            f"{lengths.median:g} tokens",
-            f"median; nineteen in twenty up to {lengths.p95:g}, the longest {lengths.longest:,}",
-        ),
+        Figure("Length", f"{lengths.median:g} tokens", f"median; {_long_ones(report)}"),
         Figure(
             "In the form the grader reads",
             "any text will do" if report.format_valid is None else percent(report.format_valid),
@@ -118,6 +116,12 @@ def _chances(report: ProbeReport) -> Iterator[Figure]:
     for k, chance in report.pass_at.items():
         if k > 1:
             yield Figure(f"At least one of {k} right", percent(chance), f"pass@{k}, unbiased")
+
+
+def _long_ones(report: ProbeReport) -> str:
+    if fits(report):
+        return f"nineteen in twenty up to {report.lengths.p95:g}, the longest {report.lengths.longest:,}"
+    return "how long those would be that were cut is not known"
 
 
 def _each(report: ProbeReport) -> str:

@@ -20,6 +20,8 @@ ALIKE = 0.5
 """Different answers among all, below which the answers to a prompt hardly differ; our choice."""
 MANY_CLIPPED = 0.1
 """From here on answers cut at the limit are a health finding in training (EVIDENCE's truncation rule)."""
+MOST_CUT = 0.05
+"""Share of cut answers above which G14 holds: the 95th percentile of all lengths is beyond the limit."""
 FEW_READABLE = 0.5
 """Answers in the form that the grader reads, below which the form comes first; our choice."""
 
@@ -48,6 +50,11 @@ def bin_of(share: float) -> str:
 def borders_inside(low: float, high: float) -> list[float]:
     """Borders of D5's choices that an interval reaches over."""
     return [border for _, border, _ in BINS[1:] if low < border < high]
+
+
+def fits(report: ProbeReport) -> bool:
+    """Whether nineteen of twenty answers ended by themselves, so that their lengths are known."""
+    return report.clipped <= MOST_CUT
 
 
 def usual_group(report: ProbeReport) -> DeadShare:
@@ -198,7 +205,13 @@ def _temperature(report: ProbeReport) -> tuple[str, str]:
     if report.distinct < ALIKE:
         said = f"Of the answers to a prompt only {percent(report.distinct, 0)} differ from each other"
         return _changed(report, STEP), f"{said}; warmer ones try more ways."
-    return now, f"Answers differ ({percent(report.distinct, 0)} are distinct) and fit the limit: leave it."
+    differ = f"Answers differ ({percent(report.distinct, 0)} are distinct)"
+    if not fits(report):
+        return (
+            now,
+            f"{differ}, but {percent(report.clipped, 0)} were cut at {length}: raise the length limit.",
+        )
+    return now, f"{differ} and fit the limit: leave it."
 
 
 def _changed(report: ProbeReport, by: float) -> str:

@@ -50,7 +50,10 @@ def test_examples_worse_than_the_model_block_copying(advised):
 
 
 def test_answers_that_do_not_fit_the_limit_block_practice(advised):
-    assert advised(clipped_share=0.6)[1] == {"G14": "block"}
+    """Cut answers are as long as the limit, whatever they would have been."""
+    assert advised(clipped_share=0.06, answer_length_share=1)[1] == {"G14": "block"}
+    assert advised(clipped_share=0.05, answer_length_share=1)[1] == {}
+    assert advised(answer_length_share=1.4)[1] == {"G14": "block"}
 
 
 def test_the_warning_about_a_small_model_ends_once_it_was_tried(advised):

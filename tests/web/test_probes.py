@@ -8,10 +8,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from app.advisor.recommendation import recommend
 from app.main import read_rulebook
 from app.models import Run
-from app.protocol import ProbeRecipe
+from app.protocol import AnswerLengths, ProbeRecipe
 from app.web import launch_defaults, probe_facts, probe_form, probe_words
+from app.web.probe_facts import GateFact
 from app.web.probe_proposals import suggestions
 from tests.browser.recorded_engine import probe_report
 from tests.weather import Weather
@@ -355,6 +357,42 @@ def test_every_measurement_is_one_that_the_rulebook_takes():
         "answer_length_share",
         "demonstrations_minus_base",
     }
+
+
+def cut(share: float):
+    return report("a usual one").model_copy(
+        update={"clipped": share, "lengths": AnswerLengths(median=80, p95=256, longest=256)}
+    )
+
+
+def told_by(found, rulebook) -> dict[str, GateFact]:
+    return {each.id: each for each in probe_facts.gate_facts(found, rulebook)}
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.05, "Clear"), (0.06, "Blocks"), (0.3, "Blocks")])
+def test_where_more_than_one_answer_in_twenty_was_cut_the_limit_is_too_low(share, state):
+    fact = told_by(cut(share), read_rulebook())["G14"]
+    assert fact.state == state
+    assert ("do not fit" in fact.sentence) == fact.stops
+
+
+def test_lengths_of_cut_answers_are_no_figure():
+    assert probe_facts.measurements(cut(0.05))["answer_length_share"] == 1.0
+    assert "answer_length_share" not in probe_facts.measurements(cut(0.06))
+    suggested = {each.question: each.because for each in suggestions(cut(0.3), "Trial")}
+    assert "answer_length_share" not in suggested
+    assert "were cut at 256 tokens" in suggested["clipped_share"]
+    said = {each.title: each.note for each in probe_facts.figures(cut(0.3))}
+    assert said["Length"] == "median; how long those would be that were cut is not known"
+    assert "fit the limit" not in probe_words.verdicts(cut(0.07))[-1].sentence
+
+
+def test_a_probe_of_cut_answers_leaves_a_block_that_the_demonstrations_brought():
+    rulebook = read_rulebook()
+    measured = {"answer_length_share": 1.4} | probe_facts.measurements(cut(0.3))
+    advice = recommend(rulebook.read({"answers": EXAMPLE.answers, "measurements": measured}), rulebook)
+    held = {gate.id: gate.effect for gate in advice.gates if gate.state == "holds"}
+    assert (held, advice.method) == ({"G14": "block"}, "sft")
 
 
 def test_a_suggestion_says_figure_interval_and_number_and_whether_a_border_is_near():
