@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.advisor.advice import GateOutcome
 from app.advisor.rulebook import Rulebook
-from app.protocol import ProbeReport
+from app.protocol import Difference, ProbeReport
 from app.web.evaluation_words import counted, reach
 from app.web.probe_words import between, bin_of, fits, points, usual_group
 from app.web.run_words import percent
@@ -30,12 +30,14 @@ def measurements(report: ProbeReport) -> dict[str, float]:
 
     A cut answer would have been longer than the limit by nobody knows how much: where more than one in twenty
     were cut, the 95th percentile of the lengths is not known, and the share of cut answers speaks alone.
+    Demonstrations that score lower by no more than chance may bring count as no worse.
     """
     found = {"dead_groups": usual_group(report).share, "clipped_share": report.clipped}
     if fits(report):
         found["answer_length_share"] = report.lengths.p95 / report.max_completion_length
-    if report.difference is not None:
-        found["demonstrations_minus_base"] = report.difference.value
+    if (difference := report.difference) is not None:
+        is_worse = difference.high < 0
+        found["demonstrations_minus_base"] = difference.value if is_worse else max(0.0, difference.value)
     return {name: round(value, 4) for name, value in found.items()}
 
 
@@ -52,10 +54,14 @@ def gate_facts(report: ProbeReport, rulebook: Rulebook) -> list[GateFact]:
         "G2": (told, right),
         "G3": (told, right),
         "G4": (measured, f"{percent(usual.share)} of groups of {usual.group}"),
-        "SG2": (measured, points(report.difference.value) if report.difference else "not measured"),
+        "SG2": (measured, _compared(report.difference)),
         "G14": (measured, f"{percent(report.clipped)} cut at {report.max_completion_length:,} tokens"),
     }
     return list(_facts(rulebook, figures))
+
+
+def _compared(difference: Difference | None) -> str:
+    return f"{points(difference.value)}, {between(difference)}" if difference else "not measured"
 
 
 def _facts(

@@ -47,7 +47,9 @@ def _reasons(report: ProbeReport) -> dict[str, str]:
         "answer_length_share": f"that 19 of 20 answers are no longer than {report.lengths.p95:g} of {limit}.",
     }
     if (difference := report.difference) is not None:
-        chance = " That may be chance." if difference.low < 0 < difference.high else ""
+        chance = ""
+        if difference.low < 0 <= difference.high:
+            chance = " That may be chance" + (", so they count as no worse." if difference.value < 0 else ".")
         found["demonstrations_minus_base"] = (
             f"that the examples score {points(difference.value)} against the model under the same grader, "
             f"{between(difference)}.{chance}"

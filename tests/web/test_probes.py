@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from app.advisor.recommendation import recommend
 from app.main import read_rulebook
 from app.models import Run
-from app.protocol import AnswerLengths, ProbeRecipe
+from app.protocol import AnswerLengths, Difference, ProbeRecipe
 from app.web import launch_defaults, probe_facts, probe_form, probe_words
 from app.web.probe_facts import GateFact
 from app.web.probe_proposals import suggestions
@@ -393,6 +393,44 @@ def test_a_probe_of_cut_answers_leaves_a_block_that_the_demonstrations_brought()
     advice = recommend(rulebook.read({"answers": EXAMPLE.answers, "measurements": measured}), rulebook)
     held = {gate.id: gate.effect for gate in advice.gates if gate.state == "holds"}
     assert (held, advice.method) == ({"G14": "block"}, "sft")
+
+
+def differing(value: float, low: float, high: float):
+    difference = Difference(value=value, low=low, high=high)
+    return report("a usual one").model_copy(update={"difference": difference})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "measured", "state", "word"),
+    [
+        (-0.12, 0.10, 0.0, "Clear", "Not clearly"),
+        (-0.12, 0.0, 0.0, "Clear", "Not clearly"),
+        (-0.12, -0.001, -0.01, "Blocks", "No"),
+    ],
+)
+def test_examples_block_copying_where_they_are_worse_by_more_than_chance(low, high, measured, state, word):
+    found, rulebook = differing(-0.01, low, high), read_rulebook()
+    assert probe_facts.measurements(found)["demonstrations_minus_base"] == measured
+    fact = told_by(found, rulebook)["SG2"]
+    assert (fact.state, fact.sentence.startswith("The demonstrations are not clearly worse")) == (
+        state,
+        state == "Clear",
+    )
+    assert {each.question: each.word for each in probe_words.verdicts(found)}[
+        "Are the examples better than the model?"
+    ] == word
+    because = {each.question: each.because for each in suggestions(found, "Trial")}
+    assert ("count as no worse" in because["demonstrations_minus_base"]) == (state == "Clear")
+    told = {"answers": EXAMPLE.answers, "measurements": {"demonstrations_minus_base": measured}}
+    plan = recommend(rulebook.read(told), rulebook).plan.id
+    assert plan == ("sft_then_grpo" if state == "Clear" else "grpo")
+
+
+def test_examples_that_are_better_by_chance_keep_their_figure():
+    found = differing(0.01, -0.10, 0.12)
+    assert probe_facts.measurements(found)["demonstrations_minus_base"] == 0.01
+    because = {each.question: each.because for each in suggestions(found, "Trial")}
+    assert because["demonstrations_minus_base"].endswith("That may be chance.")
 
 
 def test_a_suggestion_says_figure_interval_and_number_and_whether_a_border_is_near():
