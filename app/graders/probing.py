@@ -52,18 +52,26 @@ def _scores(group: Scores) -> list[float]:
 def dead(groups: Sequence[Scores], sizes: Iterable[int], drawn: int, least: float) -> list[DeadShare]:
     """Share of groups of each size in which all scores are equal, smallest size first.
 
-    Up to `drawn`, the answers to each prompt, over all groups that these answers can make. Larger groups, and
-    prompts with answers that have no score, go by the prompt's own shares, in which what was never drawn does
-    not exist: there the share is more likely too high than too low. It is never higher than that of smaller
-    groups, which every larger one holds.
+    Up to `drawn`, the answers to each prompt, over all groups that these answers can make; a prompt counts
+    with at least so many scores, and at least half of the prompts must. Other sizes go by each prompt's own
+    shares, in which what was never drawn does not exist: there the share is more likely too high than too
+    low. It is never higher than that of smaller groups, which every larger one holds.
     """
-    known = [scores for group in groups if (scores := _scores(group))]
+    known = _comparable(groups)
     found: list[DeadShare] = []
     for size in sorted(set(sizes)) if known else ():
-        alike = [_alike(scores, size, least) for scores in known]
+        whole = [scores for scores in known if len(scores) >= size]
+        is_measured = size <= drawn and 2 * len(whole) >= len(known)
+        alike = [_alike(scores, size, least) for scores in (whole if is_measured else known)]
         right, wrong = fmean(right for right, _ in alike), fmean(wrong for _, wrong in alike)
-        found.append(_dead(size, right, wrong, size <= drawn, found[-1].share if found else 1.0))
+        found.append(_dead(size, right, wrong, is_measured, found[-1].share if found else 1.0))
     return found
+
+
+def _comparable(groups: Sequence[Scores]) -> list[list[float]]:
+    """A single score is like itself in groups of every size, so its prompt counts only if all are so."""
+    known = [scores for group in groups if (scores := _scores(group))]
+    return [scores for scores in known if len(scores) > 1] or known
 
 
 def _dead(size: int, right: float, wrong: float, is_measured: bool, most: float) -> DeadShare:

@@ -24,7 +24,8 @@ class DeadShare(Message):
     """Answers to each prompt."""
     share: ShareOfOne
     is_measured: bool
-    """False where it follows from each prompt's own share of right answers, for groups larger than drawn."""
+    """False where it follows from each prompt's own share of right answers, for groups larger than drawn
+    or than most prompts have scores."""
     all_right: ShareOfOne
     """Of all groups, the dead ones in which every answer passes."""
     all_wrong: ShareOfOne

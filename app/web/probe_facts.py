@@ -7,7 +7,7 @@ from app.advisor.advice import GateOutcome
 from app.advisor.rulebook import Rulebook
 from app.protocol import Difference, ProbeReport
 from app.web.evaluation_words import counted, reach
-from app.web.probe_words import between, bin_of, fits, points, usual_group
+from app.web.probe_words import between, bin_of, fails_often, failures, fits, points, usual_group
 from app.web.run_words import percent
 
 # Gates as measured facts
@@ -30,9 +30,12 @@ def measurements(report: ProbeReport) -> dict[str, float]:
 
     A cut answer would have been longer than the limit by nobody knows how much: where more than one in twenty
     were cut, the 95th percentile of the lengths is not known, and the share of cut answers speaks alone.
-    Demonstrations that score lower by no more than chance may bring count as no worse.
+    Demonstrations that score lower by no more than chance may bring count as no worse. Groups count where
+    they were measured, by a grader that seldom failed.
     """
-    found = {"dead_groups": usual_group(report).share, "clipped_share": report.clipped}
+    found = {"clipped_share": report.clipped}
+    if usual_group(report).is_measured and not fails_often(report):
+        found["dead_groups"] = usual_group(report).share
     if fits(report):
         found["answer_length_share"] = report.lengths.p95 / report.max_completion_length
     if (difference := report.difference) is not None:
@@ -49,15 +52,21 @@ def gate_facts(report: ProbeReport, rulebook: Rulebook) -> list[GateFact]:
     told = _outcomes(rulebook, {"answers": {"D5": bin_of(report.passed.value)}})
     measured = _outcomes(rulebook, {"measurements": measurements(report)})
     right = f"{percent(report.passed.value)} right, {reach(report.passed.interval)}"
-    usual = usual_group(report)
     figures = {
         "G2": (told, right),
         "G3": (told, right),
-        "G4": (measured, f"{percent(usual.share)} of groups of {usual.group}"),
+        "G4": (measured, _grouped(report)),
         "SG2": (measured, _compared(report.difference)),
         "G14": (measured, f"{percent(report.clipped)} cut at {report.max_completion_length:,} tokens"),
     }
     return list(_facts(rulebook, figures))
+
+
+def _grouped(report: ProbeReport) -> str:
+    usual = usual_group(report)
+    if fails_often(report):
+        return failures(report)
+    return f"{percent(usual.share)} of groups of {usual.group}{'' if usual.is_measured else ', expected'}"
 
 
 def _compared(difference: Difference | None) -> str:

@@ -11,7 +11,7 @@ from app.models import Assessment, Proposal, Report, Run
 from app.protocol import ProbeEvent, ProbeReport, RunState
 from app.web.evaluation_words import counted, reach
 from app.web.probe_facts import measurements
-from app.web.probe_words import between, bin_of, borders_inside, points, usual_group
+from app.web.probe_words import between, bin_of, borders_inside, fails_often, failures, points, usual_group
 from app.web.proposing import Suggestion, propose
 from app.web.run_words import listed, percent
 
@@ -31,6 +31,8 @@ def _success(report: ProbeReport) -> str:
         f"{percent(passed.value)} right: {counted(passed)} answers to {len(report.prompts)} prompts, "
         f"95 % interval {reach(passed.interval)}."
     )
+    if fails_often(report):
+        said += f" It rests on few: {failures(report)}."
     borders = borders_inside(passed.interval.low, passed.interval.high)
     if not borders:
         return said

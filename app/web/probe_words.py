@@ -22,6 +22,8 @@ MANY_CLIPPED = 0.1
 """From here on answers cut at the limit are a health finding in training (EVIDENCE's truncation rule)."""
 MOST_CUT = 0.05
 """Share of cut answers above which G14 holds: the 95th percentile of all lengths is beyond the limit."""
+MANY_FAILED = 0.1
+"""Grader failures among all answers, above which they are critical (EVIDENCE's rule of grader failures)."""
 FEW_READABLE = 0.5
 """Answers in the form that the grader reads, below which the form comes first; our choice."""
 
@@ -57,6 +59,19 @@ def fits(report: ProbeReport) -> bool:
     return report.clipped <= MOST_CUT
 
 
+def fails_often(report: ProbeReport) -> bool:
+    """Whether so many scores are missing that those there are may be of another kind than the rest."""
+    return _failed(report) > MANY_FAILED
+
+
+def failures(report: ProbeReport) -> str:
+    return f"the grader failed on {percent(_failed(report), 0)} of the answers"
+
+
+def _failed(report: ProbeReport) -> float:
+    return report.errors / sum(len(prompt.scores) for prompt in report.prompts)
+
+
 def usual_group(report: ProbeReport) -> DeadShare:
     """Of the group sizes that were measured, the one nearest to the advised recipe's."""
     return min(report.dead, key=lambda each: (not each.is_measured, abs(each.group - USUAL_GROUP)))
@@ -81,7 +96,14 @@ def verdicts(report: ProbeReport) -> list[Verdict]:
 
 
 def opening(report: ProbeReport) -> str:
-    """One sentence for the top of the page."""
+    """For the top of the page: one sentence, after a warning where the grader failed often."""
+    if fails_often(report):
+        said = f"{failures(report)}: mend the grader and probe again, as all here rests on the others."
+        return f"{said[:1].upper()}{said[1:]} {_found(report)}"
+    return _found(report)
+
+
+def _found(report: ProbeReport) -> str:
     right = f"{percent(report.passed.value)} of the answers are right ({counted(report.passed)})"
     if report.passed.value > BINS[-1][1]:
         return f"{right}: the model does this already, and training has little to add."
@@ -89,6 +111,7 @@ def opening(report: ProbeReport) -> str:
         "Yes": "GRPO has something to learn from.",
         "Little": "GRPO would find little to learn from.",
         "No": "GRPO would find nothing to learn from.",
+        "Not known": "Whether GRPO has something to learn from is not known.",
     }
     return f"{right}: {verdict[_learns(report).word]}"
 
@@ -98,6 +121,8 @@ def opening(report: ProbeReport) -> str:
 
 def _learns(report: ProbeReport) -> Verdict:
     question, usual = "Has GRPO anything to learn from?", usual_group(report)
+    if fails_often(report):
+        return Verdict(question, "Not known", _too_few(report))
     dead = f"{percent(usual.share, 0)} of groups of {usual.group}"
     if usual.share > MOST_DEAD:
         return Verdict(question, "No", f"In {dead} all answers score the same: {_why_dead(usual)}.")
@@ -111,6 +136,10 @@ def _learns(report: ProbeReport) -> Verdict:
         f"In {percent(1 - usual.share, 0)} of groups of {usual.group} some answers score better than others, "
     )
     return Verdict(question, "Yes", f"{said}which is what GRPO learns from.")
+
+
+def _too_few(report: ProbeReport) -> str:
+    return f"Too few scores to compare inside a group: {failures(report)}."
 
 
 def _why_dead(usual: DeadShare) -> str:
@@ -177,6 +206,8 @@ def group_size(report: ProbeReport) -> int | None:
 
 
 def _group_size(report: ProbeReport) -> tuple[str, str]:
+    if fails_often(report):
+        return "Not known", _too_few(report)
     chosen = group_size(report)
     if chosen is not None:
         share = next(each.share for each in report.dead if each.group == chosen)

@@ -2,6 +2,7 @@
 
 from itertools import combinations
 from math import sqrt
+from random import Random
 from statistics import fmean
 
 import pytest
@@ -115,6 +116,40 @@ def test_larger_groups_are_never_said_to_be_dead_more_often():
     """One of eight right: 0 of the groups of eight are dead, and (7/8) ** 16 of sixteen would be too many."""
     eight, sixteen = probing.dead([[1.0] + [0.0] * 7], [8, 16], 8, 1.0)
     assert (eight.share, sixteen.share) == (0.0, 0.0)
+
+
+def test_a_prompt_counts_for_groups_of_as_many_as_it_has_scores():
+    """Of pairs the first has one, dead, the second none; the third has no pair at all."""
+    groups = [[1.0, 1.0, None, None], [1.0, 0.0, None, None], [0.0, None, None, None]]
+    pair, four = probing.dead(groups, [2, 4], 4, 1.0)
+    assert (pair.share, pair.is_measured) == (0.5, True)
+    assert not four.is_measured
+    assert four.share <= pair.share
+
+
+def test_groups_are_measured_where_half_of_the_prompts_have_scores_enough():
+    whole, short = [1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, None]
+    (half,) = probing.dead([whole, short], [4], 4, 1.0)
+    assert (half.share, half.is_measured) == (0.0, True)
+    (fewer,) = probing.dead([whole, short, short], [4], 4, 1.0)
+    assert not fewer.is_measured
+
+
+def test_single_scores_leave_groups_unmeasured():
+    (found,) = probing.dead([[1.0, None], [None, 0.0]], [2], 2, 1.0)
+    assert not found.is_measured
+
+
+def test_missing_scores_make_no_dead_groups():
+    """Three in ten right, one score in ten missing: 0.3 ** 8 + 0.7 ** 8 of groups of eight are dead."""
+    chance = Random(1)
+    groups = [
+        [None if chance.random() < 0.1 else float(chance.random() < 0.3) for _ in range(12)]
+        for _ in range(400)
+    ]
+    (found,) = probing.dead(groups, [8], 12, 1.0)
+    assert found.is_measured
+    assert found.share == pytest.approx(0.3**8 + 0.7**8, abs=0.02)
 
 
 def test_partial_scores_that_differ_keep_a_group_alive():

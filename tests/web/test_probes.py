@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from app.advisor.recommendation import recommend
+from app.graders import probing
 from app.main import read_rulebook
 from app.models import Run
 from app.protocol import AnswerLengths, Difference, ProbeRecipe
@@ -271,7 +273,7 @@ def test_its_page_says_first_what_it_means(app, client):
     assert "8 of 8 prompts" in listed
 
 
-def report(name: str, **recipe: int):
+def report(name: str, **recipe: Any):
     return probe_report(name, ProbeRecipe(**recipe))
 
 
@@ -431,6 +433,55 @@ def test_examples_that_are_better_by_chance_keep_their_figure():
     assert probe_facts.measurements(found)["demonstrations_minus_base"] == 0.01
     because = {each.question: each.because for each in suggestions(found, "Trial")}
     assert because["demonstrations_minus_base"].endswith("That may be chance.")
+
+
+def failing(share: float, seed: str = "a usual one"):
+    """A grader that failed on this share of the answers, evenly."""
+    found = report(seed)
+    every = round(1 / share)
+    prompts = [
+        each.model_copy(
+            update={"scores": [None if n % every == 0 else score for n, score in enumerate(each.scores)]}
+        )
+        for each in found.prompts
+    ]
+    scores = [each.scores for each in prompts]
+    return found.model_copy(
+        update={
+            "prompts": prompts,
+            "errors": sum(score is None for group in scores for score in group),
+            "dead": probing.dead(scores, [2, 4, 8, 16], 8, 1.0),
+        }
+    )
+
+
+def test_a_grader_that_often_fails_is_what_the_page_leads_with():
+    found = failing(0.5)
+    assert probe_words.opening(found).startswith(
+        "The grader failed on 50\u00a0% of the answers: mend the grader and probe again"
+    )
+    assert "dead_groups" not in probe_facts.measurements(found)
+    fact = told_by(found, read_rulebook())["G4"]
+    assert (fact.state, fact.figure) == ("Not known", "the grader failed on 50\u00a0% of the answers")
+    said = {each.question: each.word for each in probe_words.verdicts(found)}
+    assert (said["Has GRPO anything to learn from?"], said["Which group size?"]) == ("Not known", "Not known")
+    (answer, *_) = suggestions(found, "Trial")
+    assert "the grader failed on 50\u00a0% of the answers" in answer.because
+
+
+def test_a_grader_that_seldom_fails_leaves_the_groups_measured():
+    found = report("a usual one").model_copy(update={"errors": 25})
+    assert probe_words.opening(found) == probe_words.opening(report("a usual one"))
+    assert "dead_groups" in probe_facts.measurements(found)
+    assert "dead_groups" not in probe_facts.measurements(found.model_copy(update={"errors": 26}))
+
+
+def test_groups_that_were_not_measured_are_not_proposed_as_measured():
+    found = report("a usual one", samples=2, group_sizes=[8])
+    assert "dead_groups" not in probe_facts.measurements(found)
+    fact = told_by(found, read_rulebook())["G4"]
+    assert fact.state == "Not known"
+    assert fact.figure.endswith("of groups of 8, expected")
 
 
 def test_a_suggestion_says_figure_interval_and_number_and_whether_a_border_is_near():
