@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from app.advisor.advice import GateOutcome
+from app.advisor.difference import carried
 from app.advisor.rulebook import Rulebook
 from app.protocol import Difference, ProbeReport
 from app.web.evaluation_words import counted, reach
@@ -44,17 +45,24 @@ def measurements(report: ProbeReport) -> dict[str, float]:
     return {name: round(value, 4) for name, value in found.items()}
 
 
-def gate_facts(report: ProbeReport, rulebook: Rulebook) -> list[GateFact]:
-    """Those that a probe settles, each judged by what was measured alone.
+def gate_facts(
+    report: ProbeReport, rulebook: Rulebook, answers: Mapping[str, object] | None = None
+) -> list[GateFact]:
+    """Those that a probe settles, each judged by its own figure.
 
-    G2 and G3 go by the pass rate, and count only until groups are measured; then G4 takes their place.
+    G2 and G3 go by the pass rate, and count only until groups are measured; then G4 takes their place. Those
+    by the pass rate look at other answers as well: `answers` are those of the assessment that the probe
+    belongs to, None where it belongs to none and so nobody asked what must improve.
     """
-    told = _outcomes(rulebook, {"answers": {"D5": bin_of(report.passed.value)}})
+    others = {"O1": "not_applicable"} if answers is None else answers
+    told = _outcomes(rulebook, _read({"answers": {**others, "D5": bin_of(report.passed.value)}}, rulebook))
     measured = _outcomes(rulebook, {"measurements": measurements(report)})
     right = f"{percent(report.passed.value)} right, {reach(report.passed.interval)}"
     figures = {
         "G2": (told, right),
         "G3": (told, right),
+        "N2": (told, right),
+        "N7": (told, right),
         "G4": (measured, _grouped(report)),
         "SG2": (measured, _compared(report.difference)),
         "G14": (measured, f"{percent(report.clipped)} cut at {report.max_completion_length:,} tokens"),
@@ -87,6 +95,11 @@ def _facts(
 
 
 EFFECTS = {"block": "Blocks", "defer": "Something first", "warn": "Warns"}
+
+
+def _read(wire: Mapping[str, object], rulebook: Rulebook) -> Mapping[str, object]:
+    """What this rulebook takes of it: the assessment may have been answered under another one."""
+    return carried(wire, rulebook)[0]
 
 
 def _outcomes(rulebook: Rulebook, wire: Mapping[str, object]) -> dict[str, GateOutcome]:

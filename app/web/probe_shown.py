@@ -1,7 +1,7 @@
 """A probe's page: verdicts first, then pictures of the same figures, then all of these as tables."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -54,7 +54,8 @@ class Shown:
     """With class and word of what became of it."""
 
 
-def shown(view: RunView, rulebook: Rulebook) -> Shown | None:
+def shown(view: RunView, rulebook: Rulebook, answers: Mapping[str, object] | None) -> Shown | None:
+    """`answers` are those of the assessment that the probe belongs to, None where there is none."""
     report = view.probe
     if report is None:
         return None
@@ -62,7 +63,7 @@ def shown(view: RunView, rulebook: Rulebook) -> Shown | None:
     named = ", ".join(f"{label}: {count}" for label, count in counts if count)
     return Shown(
         verdicts=probe_words.verdicts(report),
-        gates=probe_facts.gate_facts(report, rulebook),
+        gates=probe_facts.gate_facts(report, rulebook, answers),
         histogram=charts.columns(counts, f"Prompts by {axis}. {named}"),
         axis=axis,
         counts=counts,

@@ -13,7 +13,7 @@ from app.advisor.recommendation import recommend
 from app.graders import probing
 from app.main import read_rulebook
 from app.models import Run
-from app.protocol import AnswerLengths, Difference, ProbeRecipe
+from app.protocol import AnswerLengths, Difference, Interval, ProbeRecipe, Share
 from app.web import launch_defaults, probe_facts, probe_form, probe_words
 from app.web.probe_facts import GateFact
 from app.web.probe_proposals import suggestions
@@ -343,11 +343,44 @@ def test_a_pass_rate_is_one_choice_of_the_questionnaire(share, choice):
 
 def test_gates_are_stated_as_measured_facts():
     facts = {each.id: each for each in probe_facts.gate_facts(report("hopeless"), read_rulebook())}
-    assert facts.keys() == {"G2", "G3", "G4", "SG2", "G14"}
+    assert facts.keys() == {"G2", "G3", "N2", "N7", "G4", "SG2", "G14"}
     assert (facts["G2"].state, facts["G4"].state, facts["G3"].state) == ("Blocks", "Blocks", "Clear")
     assert "0 %" in facts["G2"].figure.replace("\u00a0", " ")
     usual = {each.id: each for each in probe_facts.gate_facts(report("a usual one"), read_rulebook())}
     assert {each.state for each in usual.values()} == {"Clear"}
+
+
+def passing(share: float):
+    passed = Share(right=round(1000 * share), n=1000, interval=Interval(low=share, high=share))
+    return report("a usual one").model_copy(update={"passed": passed})
+
+
+@pytest.mark.parametrize(
+    ("answers", "share", "states"),
+    [
+        (None, 0.92, {"G3": "Clear", "N2": "Clear", "N7": "Clear"}),
+        ({}, 0.92, {"G3": "Not known", "N2": "Clear", "N7": "Clear"}),
+        ({"O1": "classification_or_extraction"}, 0.92, {"G3": "Blocks", "N2": "Clear", "N7": "Clear"}),
+        ({"O1": "multi_step_reasoning"}, 0.92, {"G3": "Clear", "N2": "Clear", "N7": "Clear"}),
+        ({"Z9": "gone", "O1": "multi_step_reasoning"}, 0.92, {"G3": "Clear", "N2": "Clear"}),
+        ({"O1": "multi_step_reasoning"}, 0.97, {"G3": "Blocks", "N2": "Something first", "N7": "Clear"}),
+        ({"D1": "under_10", "D2": "nobody_can", "D3": "exact_match"}, 0.0, {"N7": "Something first"}),
+        ({"D1": "50_to_99"}, 0.0, {"N7": "Clear"}),
+        (None, 0.0, {"N7": "Not known"}),
+    ],
+)
+def test_gates_on_success_look_at_the_answers_of_the_assessment_too(answers, share, states):
+    found = {each.id: each for each in probe_facts.gate_facts(passing(share), read_rulebook(), answers)}
+    assert {gate: found[gate].state for gate in states} == states
+    assert not any("not measured" in each.sentence for each in found.values())
+
+
+def test_the_page_judges_a_probe_by_the_answers_of_its_assessment(app, client):
+    path = begin(client, name="hopeless", D1="under_10", D2="nobody_can", D3="exact_match")
+    run = clicked(app, client, path)
+    page = owner(app).get(f"/runs/{run['id']}").text
+    assert "N7 No success and no way to it" in page
+    assert "<strong>Something first.</strong>" in page
 
 
 def test_every_measurement_is_one_that_the_rulebook_takes():

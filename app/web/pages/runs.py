@@ -19,6 +19,7 @@ from app.models import Assessment, Report, Run
 from app.protocol import Artifact, MetricEvent, RunState, SampleEvent
 from app.run_view import RunView, evaluations, every_point
 from app.web import (
+    assessing,
     charts,
     confirmed,
     evaluation_words,
@@ -176,12 +177,13 @@ def show_run(
     view = runs.view(session, run)
     figures = run_charts.figures(view, table, page)
     predecessor = session.get(Run, run.starts_from) if run.starts_from else None
+    assessment = session.get(Assessment, run.assessment_id) if run.assessment_id else None
     return render(
         request,
         "run.html",
         view=view,
         opening=probe_words.opening(view.probe) if view.probe else run_words.opening(view),
-        probe=probe_shown.shown(view, rulebook),
+        probe=probe_shown.shown(view, rulebook, assessing.answers(assessment) if assessment else None),
         suggested=suggested(session, run),
         elapsed_now=elapsed_now(view),
         may=run_life.may(view, run),
@@ -196,7 +198,7 @@ def show_run(
         plan=plan_of(session, run),
         road=road(session, run, view),
         predecessor=predecessor,
-        assessment=session.get(Assessment, run.assessment_id) if run.assessment_id else None,
+        assessment=assessment,
         figures=figures,
         table=table,
         measures=evaluation_words.measures(view.before, view.after),
