@@ -176,8 +176,8 @@ def _paired(pair: PairedFlip) -> str:
 # As a suggestion
 
 
-def because(reading: PilotReading, name: str) -> str:
-    """The figures that the proposed answer rests on."""
+def because(reading: PilotReading, pilot: str) -> str:
+    """The figures that the proposed answer rests on; `pilot` says which it was."""
     minutes = max((arm.minutes for arm in reading.arms), default=0.0)
     scores = ", ".join(
         f"{ARMS[arm.arm]} {percent(arm.after.value)} ({100 * arm.after.low:.1f}–{percent(arm.after.high)})"
@@ -185,4 +185,4 @@ def because(reading: PilotReading, name: str) -> str:
         if arm.after is not None
     )
     trained = duration(60 * minutes)
-    return f"The pilot “{name}”, {trained} of training each: {reading.sentence} Held out: {scores}."
+    return f"{pilot} {trained} of training each: {reading.sentence} Held out: {scores}."

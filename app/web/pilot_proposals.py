@@ -14,7 +14,7 @@ from app.rulebooks import Rulebooks
 from app.web.deps import readable
 from app.web.pilot_advice import QUESTION, because, choices_of
 from app.web.pilot_view import reading_of
-from app.web.proposing import Suggestion, propose
+from app.web.proposing import Suggestion, have_spoken, propose, subject
 
 
 class Heed:
@@ -44,7 +44,7 @@ def _over(session: Session) -> list[tuple[UUID, int]]:
     going = select(Run.pilot_id).where(Run.pilot_id.is_not(None), Run.state.not_in(OVER))
     mine = select(Pilot.id, func.count(Run.id)).join(Run, Run.pilot_id == Pilot.id)
     mine = mine.where(Pilot.assessment_id.is_not(None), Pilot.id.not_in(going)).group_by(Pilot.id)
-    found = [(pilot_id, tried) for pilot_id, tried in session.execute(mine)]
+    found = [(pilot_id, tried) for pilot_id, tried in session.execute(mine.order_by(Pilot.created_at))]
     sources = [source_of(pilot_id) for pilot_id, _ in found]
     known = set(session.scalars(select(Proposal.source).where(Proposal.source.in_(sources))))
     return [each for each in found if source_of(each[0]) not in known]
@@ -59,11 +59,19 @@ def _propose(session: Session, pilot_id: UUID, rulebooks: Rulebooks) -> None:
     if assessment is None or rulebook is None:
         return
     plan = PilotPlan.model_validate(pilot.plan)
-    reading = reading_of(session, plan, pilots.runs_of(session, pilot))
-    if reading.outcome in choices_of(rulebook):
+    launched = pilots.runs_of(session, pilot)
+    reading = reading_of(session, plan, launched)
+    if reading.outcome in choices_of(rulebook) and not have_spoken(session, _later(session, pilot)):
         answer = {"choice": reading.outcome, "basis": "piloted"}
-        suggested = Suggestion(QUESTION, answer, because(reading, pilot.name))
+        which = f"The pilot “{pilot.name}” {subject(session, launched[0].spec)},"
+        suggested = Suggestion(QUESTION, answer, because(reading, which))
         propose(session, assessment, source_of(pilot_id), [suggested])
+
+
+def _later(session: Session, pilot: Pilot) -> list[str]:
+    """Pilots of the same assessment that were launched after this one, as sources."""
+    same = select(Pilot.id).where(Pilot.assessment_id == pilot.assessment_id)
+    return [source_of(each) for each in session.scalars(same.where(Pilot.created_at > pilot.created_at))]
 
 
 def waiting_of(session: Session, pilot_id: UUID) -> list[Proposal]:

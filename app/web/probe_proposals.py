@@ -1,6 +1,6 @@
 """What a probe suggests for its assessment: base success and what gates look at, each with its figure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from sqlalchemy import select
@@ -12,17 +12,17 @@ from app.protocol import ProbeEvent, ProbeReport, RunState
 from app.web.evaluation_words import counted, reach
 from app.web.probe_facts import measurements
 from app.web.probe_words import between, bin_of, borders_inside, fails_often, failures, points, usual_group
-from app.web.proposing import Suggestion, propose
+from app.web.proposing import Suggestion, have_spoken, propose, subject
 from app.web.run_words import listed, percent
 
 
-def suggestions(report: ProbeReport, name: str) -> Iterator[Suggestion]:
-    """`name` is the probe's; what is measured is proposed by the names of the rulebook."""
+def suggestions(report: ProbeReport, probe: str) -> Iterator[Suggestion]:
+    """`probe` says which it was; what is measured is proposed by the names of the rulebook."""
     answer = {"choice": bin_of(report.passed.value), "basis": "probed"}
-    yield Suggestion("D5", answer, f"The probe “{name}” found {_success(report)}")
+    yield Suggestion("D5", answer, f"{probe} found {_success(report)}")
     because = _reasons(report)
     for measured, value in measurements(report).items():
-        yield Suggestion(measured, value, f"The probe “{name}” found {because[measured]}")
+        yield Suggestion(measured, value, f"{probe} found {because[measured]}")
 
 
 def _success(report: ProbeReport) -> str:
@@ -79,12 +79,12 @@ class Heed:
 
 
 def _through(session: Session) -> list[UUID]:
-    """Probes of an assessment that succeeded and have proposed nothing yet."""
+    """Probes of an assessment that succeeded and have proposed nothing yet, the first launched first."""
     reports = select(Report.run_id).where(Report.kind == "probe")
     runs = session.scalars(
-        select(Run.id).where(
-            Run.id.in_(reports), Run.assessment_id.is_not(None), Run.state == RunState.SUCCEEDED
-        )
+        select(Run.id)
+        .where(Run.id.in_(reports), Run.assessment_id.is_not(None), Run.state == RunState.SUCCEEDED)
+        .order_by(Run.created_at)
     ).all()
     if not runs:
         return []
@@ -104,7 +104,16 @@ def _propose(session: Session, run_id: UUID) -> None:
     report = session.scalars(of_run.order_by(Report.seq.desc()).limit(1)).first()
     if run is None or assessment is None or report is None or not isinstance(report.what, ProbeEvent):
         return
-    propose(session, assessment, source_of(run_id), suggestions(report.what.report, run.spec.name))
+    if have_spoken(session, map(source_of, _later(session, run))):
+        return
+    probe = f"The probe “{run.spec.name}” {subject(session, run.spec)},"
+    propose(session, assessment, source_of(run_id), suggestions(report.what.report, probe))
+
+
+def _later(session: Session, run: Run) -> Sequence[UUID]:
+    """Runs of the same assessment, launched after this one."""
+    same = select(Run.id).where(Run.assessment_id == run.assessment_id, Run.created_at > run.created_at)
+    return session.scalars(same).all()
 
 
 def waiting_of(session: Session, run: Run) -> list[Proposal]:

@@ -4,7 +4,7 @@ Where a suggestion comes from makes no difference here: a description, a dataset
 its source, says in `because` what it rests on, and states its basis in the answer where that is not "told".
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,12 +17,17 @@ from app.advisor.rulebook import Rulebook
 from app.advisor.rungs import RUNGS
 from app.database import now
 from app.errors import Conflict, InvalidInput, NotFound
-from app.models import Assessment, Proposal, StoredAnswer
+from app.models import Assessment, Proposal, Run, StoredAnswer
+from app.protocol import RunSpec
 from app.web import assessing
 from app.web.answer_form import LONGEST_NOTE, unwrapped
+from app.web.run_words import model_words
 
 SOURCES = {"description": "the description", "dataset": "a dataset", "run": "a probe", "pilot": "a pilot"}
 """A source is one of these kinds, or a kind and an id: `dataset:<id>`."""
+
+MEASURING = ("run", "pilot")
+"""Kinds of source of which a later one takes the place of the earlier ones."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,19 @@ class Suggestion:
 
 def source_in_words(source: str) -> str:
     return SOURCES[source.partition(":")[0]]
+
+
+def subject(session: Session, spec: RunSpec) -> str:
+    """Which model was measured, and by which grader, in words."""
+    before = session.get(Run, spec.starts_from) if spec.starts_from else None
+    model = f"the model of “{before.spec.name}”" if before else model_words(spec.model)
+    return f"of {model}, graded by “{spec.grader.name}”" if spec.grader else f"of {model}"
+
+
+def have_spoken(session: Session, sources: Iterable[str]) -> bool:
+    """Whether anything was ever proposed from one of these."""
+    found = select(Proposal.id).where(Proposal.source.in_(list(sources))).limit(1)
+    return session.scalar(found) is not None
 
 
 def is_measurement(answer: Any) -> bool:
@@ -54,8 +72,10 @@ def propose(
 
     What is already answered so is not proposed, unless it would rest on better evidence; nor is what the
     user left, word for word, unless they asked for it `again`. So saying the same twice is saying it once.
+    What an earlier probe or pilot found about the same waits no longer: the latest speaks.
     """
-    mine = [each for each in all_of(session, assessment) if each.source == source]
+    suggestions, every = list(suggestions), all_of(session, assessment)
+    mine = [each for each in every if each.source == source]
     before = [each for each in mine if each.settled_at is None]
     left = [] if again else [_said(each) for each in mine if each.settled_at and each.accepted is False]
     made = []
@@ -65,8 +85,17 @@ def propose(
         same = next((each for each in before if _said(each) == suggested), None)
         made.append(same or _new(session, assessment, source, suggested))
     withdraw(each for each in before if each not in made)
+    withdraw(_outdone(every, source, {suggested.question for suggested in suggestions}))
     session.flush()
     return made
+
+
+def _outdone(every: Iterable[Proposal], source: str, questions: Set[str]) -> list[Proposal]:
+    """What waits about these questions from other sources of a kind that measures one model after another."""
+    kind = source.partition(":")[0]
+    others = [each for each in every if each.source != source and each.source.partition(":")[0] == kind]
+    open_ones = [each for each in others if each.settled_at is None and each.question in questions]
+    return open_ones if kind in MEASURING else []
 
 
 def withdraw(proposals: Iterable[Proposal]) -> None:

@@ -338,6 +338,7 @@ def test_what_it_showed_is_proposed_once_and_counts_once_it_is_accepted(on_both)
     assert (proposed.question, proposed.source) == ("O7", f"pilot:{pilot}")
     assert proposed.answer == {"choice": "sft_ahead", "basis": "piloted"}
     assert "SFT 70.0\u00a0% (60.4–78.1\u00a0%)" in proposed.because
+    assert " of the starter model, graded by “" in proposed.because
     before = api.get(f"/api/v1/pilots/{pilot}").json()["advice"]
     assert (before["is_accepted"], before["contradicts"]) == (False, True)
     assert (before["without"]["method"], before["with_it"]["method"]) == ("grpo", before["with_it"]["method"])
@@ -354,6 +355,19 @@ def test_that_sft_beat_the_warm_start_is_proposed_where_no_arm_was_grpo_alone(ap
     (proposed,) = heeded(app)
     assert proposed.answer == {"choice": "sft_ahead", "basis": "piloted"}
     assert "it ended 30.0 points above SFT, then GRPO" in proposed.because
+
+
+def test_a_later_pilot_takes_the_place_of_what_an_earlier_one_proposed(on_both):
+    api = program(on_both)
+    assessment = begun(api)
+    first, second = (launched(api, assessment)["id"] for _ in range(2))
+    ended(on_both, first, WON_BY_SFT)
+    heeded(on_both)
+    ended(on_both, second, WON_BY_GRPO)
+    earlier, later = sorted(heeded(on_both), key=lambda each: each.made_at)
+    assert (earlier.source, later.source) == (f"pilot:{first}", f"pilot:{second}")
+    assert (earlier.settled_at is not None, earlier.accepted) == (True, None)
+    assert later.settled_at is None
 
 
 def test_a_contradiction_is_shown_on_both_pages_with_the_answers_that_would_have_to_be_wrong(on_both):

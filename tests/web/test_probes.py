@@ -8,15 +8,16 @@ from uuid import UUID
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from app.advisor.recommendation import recommend
 from app.graders import probing
 from app.main import read_rulebook
-from app.models import Run
+from app.models import Proposal, Run
 from app.protocol import AnswerLengths, Difference, Interval, ProbeRecipe, Share
 from app.web import launch_defaults, probe_facts, probe_form, probe_words
 from app.web.probe_facts import GateFact
-from app.web.probe_proposals import suggestions
+from app.web.probe_proposals import Heed, suggestions
 from tests.browser.recorded_engine import probe_report
 from tests.weather import Weather
 from tests.web.conftest import owner, parts_of, program
@@ -542,6 +543,43 @@ def test_what_it_found_is_suggested_once_and_counts_only_when_accepted(app, clie
     assert "Look at what it suggests" in page
 
 
+def test_a_later_probe_takes_the_place_of_what_an_earlier_one_suggested(app, client):
+    path = begin(client, name="hopeless", D5=None)
+    first = clicked(app, client, path)
+    earlier = eventually(lambda: suggested(client, path), "the first suggestions")
+    spec = first["spec"] | {"name": "Another", "recipe": first["spec"]["recipe"] | {"samples": 4}}
+    launched = client.post("/api/v1/runs", json={"assessment": path.rsplit("/", 1)[1], "plan": [spec]})
+    second = until_over(client, launched.json()["runs"][0]["id"])
+
+    def replaced() -> dict | None:
+        found = suggested(client, path)
+        return found if found["D5"]["source"] == f"run:{second['id']}" else None
+
+    later = eventually(replaced, "the second suggestions")
+    assert {each["source"] for each in later.values()} == {f"run:{second['id']}"}
+    old = client.post(f"/api/v1{path}/proposals/{earlier['D5']['id']}/accept?replace=true")
+    assert old.status_code == 409
+    assert "replaced by a newer one" in old.text
+
+
+def test_an_earlier_probe_does_not_speak_again_after_a_later_one(app, client):
+    """As after a restart, when nothing is remembered of what was looked at."""
+    path = begin(client, name="hopeless", D5=None)
+    run = clicked(app, client, path)
+    found = eventually(lambda: suggested(client, path), "its suggestions")
+    later = client.post(
+        "/api/v1/runs", json={"assessment": path.rsplit("/", 1)[1], "plan": [run["spec"] | {"name": "Later"}]}
+    ).json()["runs"][0]["id"]
+    until_over(client, later)
+    eventually(lambda: suggested(client, path)["D5"]["source"] == f"run:{later}" or None, "the later one")
+    with parts_of(app).database.writing() as session, session.begin():
+        for each in session.scalars(select(Proposal).where(Proposal.source == f"run:{run['id']}")):
+            session.delete(each)
+    Heed(parts_of(app).database)()
+    assert {each["source"] for each in suggested(client, path).values()} == {f"run:{later}"}
+    assert found
+
+
 def dead_at_8(run: dict) -> float:
     return next(each["share"] for each in run["probe"]["dead"] if each["group"] == 8)
 
@@ -573,7 +611,7 @@ def test_a_told_answer_that_is_wrong_is_corrected_and_the_record_says_why(app, c
     (contribution,) = (each for each in measured["contributions"] if each["question"] == "D5")
     assert contribution["basis"] == "probed"
     record = client.get(f"/api/v1{path}/record.md").text
-    assert "The probe “Probe: Appeals” found" in record
+    assert "The probe “Probe: Appeals” of the starter model, graded by “ruling”, found" in record
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,38 @@ def test_a_measurement_replaces_another_only_if_it_is_still_the_one_that_was_see
     assert propose(DEAD) == []
 
 
+CUT = Suggestion("clipped_share", 0.1, "One in ten was cut.")
+LATER = Suggestion("dead_groups", 0.6, "Of 32 prompts, 19 scored the same 8 times.")
+
+
+@pytest.mark.parametrize("kind", ["run", "pilot"])
+def test_a_later_measurement_withdraws_what_waits_about_the_same(api, begun, propose, kind):
+    (dead, cut) = propose(DEAD, CUT, source=f"{kind}:earlier")
+    (later,) = propose(LATER, source=f"{kind}:later")
+    found = waiting(api, begun)
+    assert {name: each["id"] for name, each in found.items()} == {
+        "dead_groups": str(later.id),
+        "clipped_share": str(cut.id),
+    }
+    assert api.post(f"{begun}/proposals/{dead.id}/accept?replace=true").status_code == 409
+
+
+def test_other_kinds_of_source_keep_what_waits(api, begun, propose):
+    propose(DEAD, source="dataset:one")
+    propose(LATER, source="dataset:other")
+    propose(LATER, source="run:later")
+    assert len(api.get(f"{begun}/proposals?waiting=true").json()) == 3
+
+
+def test_of_two_that_are_ticked_the_latest_counts(app, api, begun, page, propose):
+    (early,) = propose(DEAD, source="dataset:one")
+    (late,) = propose(LATER, source="run:later")
+    ticked = {f"{field}-{each.id}": "0" for each in (early, late) for field in ("accept", "seen")}
+    shown = owner(app).post(f"{page}/proposals", data=ticked)
+    assert shown.status_code == 409
+    assert api.get(begun).json()["measurements"] == {"dead_groups": 0.6}
+
+
 @pytest.mark.parametrize(
     ("question", "answer"), [("dead_groups", 1.5), ("no_such_measurement", 0.5), ("Z9", "yes")]
 )

@@ -104,7 +104,10 @@ def proposals(
 def settle(
     request: Request, assessment: AssessmentDep, session: SessionDep, rulebook: ItsRulebookDep, form: FormDep
 ) -> Response:
-    """What is ticked or taken is accepted; what became another answer meanwhile stays, and is shown again."""
+    """What is ticked or taken is accepted; what became another answer meanwhile stays, and is shown again.
+
+    Of several for the same question the latest counts.
+    """
     waiting = proposing.waiting(session, assessment)
     left = next((each for each in waiting if str(each.id) == form.get("leave")), None)
     if left is not None:
@@ -112,7 +115,7 @@ def settle(
         return RedirectResponse(f"/assessments/{assessment.id}/proposals", 303)
     wanted = [each for each in waiting if form.get(f"accept-{each.id}") or form.get("take") == str(each.id)]
     problems = [Problem(where="", what="Tick the answers that you accept.")] if not wanted else []
-    for each in wanted:
+    for each in reversed(wanted):
         try:
             proposing.accept(assessment, each, rulebook, form.get(f"seen-{each.id}", "0"))
         except Conflict as error:
