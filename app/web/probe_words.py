@@ -21,7 +21,7 @@ ALIKE = 0.5
 MANY_CLIPPED = 0.1
 """From here on answers cut at the limit are a health finding in training (EVIDENCE's truncation rule)."""
 MOST_CUT = 0.05
-"""Share of cut answers above which G14 holds: the 95th percentile of all lengths is beyond the limit."""
+"""Share of cut answers above which G14 warns: the 95th percentile of all lengths is beyond the limit."""
 MANY_FAILED = 0.1
 """Grader failures among all answers, above which they are critical (EVIDENCE's rule of grader failures)."""
 FEW_READABLE = 0.5

@@ -51,7 +51,8 @@ def test_examples_worse_than_the_model_block_copying(advised):
 
 def test_answers_that_do_not_fit_the_limit_block_practice(advised):
     """Cut answers are as long as the limit, whatever they would have been."""
-    assert advised(clipped_share=0.06, answer_length_share=1)[1] == {"G14": "block"}
+    assert advised(clipped_share=0.51, answer_length_share=1)[1] == {"G14": "block"}
+    assert advised(clipped_share=0.06, answer_length_share=1)[1] == {"G14": "warn"}
     assert advised(clipped_share=0.05, answer_length_share=1)[1] == {}
     assert advised(answer_length_share=1.4)[1] == {"G14": "block"}
 

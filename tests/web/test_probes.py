@@ -405,11 +405,13 @@ def told_by(found, rulebook) -> dict[str, GateFact]:
     return {each.id: each for each in probe_facts.gate_facts(found, rulebook)}
 
 
-@pytest.mark.parametrize(("share", "state"), [(0.05, "Clear"), (0.06, "Blocks"), (0.3, "Blocks")])
+@pytest.mark.parametrize(
+    ("share", "state"), [(0.05, "Clear"), (0.06, "Warns"), (0.3, "Warns"), (0.6, "Blocks")]
+)
 def test_where_more_than_one_answer_in_twenty_was_cut_the_limit_is_too_low(share, state):
     fact = told_by(cut(share), read_rulebook())["G14"]
     assert fact.state == state
-    assert ("do not fit" in fact.sentence) == fact.stops
+    assert ("a cut answer earns nothing" in fact.sentence) == fact.stops
 
 
 def test_lengths_of_cut_answers_are_no_figure():
