@@ -1,12 +1,12 @@
 """An engine with the real command line, the real lock and the real files, which trains nothing.
 
 What it does follows from the run's name: `steps 5`, `waits` (for a file `go`), `crash`, `fail`, `hang`,
-`deaf` (to SIGTERM), `silent` (no event at all), `lingers` (after its verdict or its pause), `child` (waits
-too, then starts one that outlives it), `noisy` (a long log), `lost` (killed at its second step, in its first
-attempt), `doomed` (in each), `limited` (saves every step), `hungry` (for memory), `stopped` (by a finding; a
-model is kept). A number after the word is how many steps it takes, 0.05 s each. Like the real one it saves
-and stops when asked to, and goes on from what it saved. It imports nothing of ours: it is started some
-hundred times, and what it writes is read strictly.
+`deaf` (to SIGTERM), `silent` (no event at all), `lingers` (after its verdict or its pause), `child` (starts
+one that outlives it), `orphan` (waits, then does so too), `noisy` (a long log), `lost` (killed at its second
+step, in its first attempt), `doomed` (in each), `limited` (saves every step), `hungry` (for memory),
+`stopped` (by a finding; a model is kept). A number after the word is how many steps it takes, 0.05 s each.
+Like the real one it saves and stops when asked to, and goes on from what it saved. It imports nothing of
+ours: it is started some hundred times, and what it writes is read strictly.
 """
 
 import json
@@ -110,7 +110,7 @@ def _train(run: Run, log: Log, word: str, steps: int) -> None:
 
 
 def _misbehave(run: Run, log: Log, word: str, step: int, steps: int) -> None:
-    while word in ("waits", "child") and not (run.path / "go").exists():
+    while word in ("waits", "orphan") and not (run.path / "go").exists():
         _stop_if_asked(run, log, step, steps)
         time.sleep(0.02)
     if word in ("hang", "deaf"):
@@ -130,7 +130,7 @@ def _die(run: Run, word: str) -> None:
         sys.stderr.write("RuntimeError: out of luck\n")
         sys.stderr.flush()
         os._exit(3)
-    if word == "child":
+    if word in ("child", "orphan"):
         if os.fork() == 0:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(600)

@@ -131,14 +131,13 @@ def test_an_engine_that_dies_before_its_first_event_is_a_failed_run(worker, spec
 
 def test_what_a_dead_engine_started_does_not_keep_its_run_alive(worker, spec):
     run_id = worker.put(spec("child"))
-    (worker.data_dir / "runs" / str(run_id) / "go").touch()
     assert worker.until_over(run_id).state is RunState.FAILED
     lock = str(worker.data_dir / "runs" / str(run_id) / "lock")
     eventually(lambda: not holders(lock), "the end of what the engine started")
 
 
 def test_what_an_engine_left_behind_is_not_taken_for_it_by_the_next_worker(worker, spec):
-    run_id = worker.put(spec("child"))
+    run_id = worker.put(spec("orphan"))
     worker.until_training(run_id)
     worker.kill()
     (worker.data_dir / "runs" / str(run_id) / "go").touch()
