@@ -170,6 +170,8 @@ class Sweep:
         for status in statuses.values():
             if status.id not in known and str(status.id) not in removed:
                 self._adopt_one(status)
+                # At once: one that is over long since must not count among those that are not.
+                self._sync(status.id)
 
     def _adopt_one(self, status: RunStatus) -> None:
         run = Run(id=status.id, spec=status.spec, state=RunState.QUEUED, starts_from=status.spec.starts_from)

@@ -308,7 +308,7 @@ def test_a_full_disk_of_the_worker_keeps_only_what_needs_room_from_being_done(ma
 
 
 def test_a_worker_that_can_do_nothing_right_now_is_asked_everything_once(world):
-    running, queued = world.launch(named("hang"))[0], world.launch(named("steps 1"))[0]
+    running, queued = world.launch(named("hang"))[0], world.launch(named("hang"))[0]
     world.sweep_until(running, RunState.RUNNING)
     with world.database.writing() as session, session.begin():
         runs.cancel(session, session.get(Run, running))
@@ -330,7 +330,7 @@ def test_a_worker_that_can_do_nothing_right_now_is_asked_everything_once(world):
     assert world.sweep_until(running, *OVER).state is RunState.CANCELLED
     assert world.sweep_until(waiting, *OVER).state is RunState.SUCCEEDED
     assert world.run(waiting).detail is None
-    assert world.run(queued).state is RunState.PAUSED
+    assert world.sweep_until(queued, RunState.PAUSED)
 
 
 def test_runs_the_worker_has_of_its_own_are_adopted(world, worker):
@@ -338,6 +338,32 @@ def test_runs_the_worker_has_of_its_own_are_adopted(world, worker):
     run = eventually(lambda: swept(world, run_id), "the adoption")
     assert run.spec.name == "steps 2"
     assert world.sweep_until(run_id, *OVER).state is RunState.SUCCEEDED
+
+
+def test_of_runs_that_were_over_before_they_were_adopted_none_waits_for_another(world, worker):
+    """They would count among the live ones, and a launch would be refused for them."""
+    over = [worker.put(spec_of(named("steps 1"))) for _ in range(3)]
+    for run_id in over:
+        worker.until_over(run_id)
+    live: list[int] = []
+
+    def noting(request):
+        live.append(live_runs(world))
+        world.weather.fault = None
+        try:
+            return world.weather.handle_request(request)
+        finally:
+            world.weather.fault = noting
+
+    world.weather.fault = noting
+    world.sweep.once()
+    assert max(live) == 1
+    assert {world.run(run_id).state for run_id in over} == {RunState.SUCCEEDED}
+
+
+def live_runs(world: World) -> int:
+    with world.database.reading() as session:
+        return session.scalar(select(func.count()).select_from(Run).where(Run.state.not_in(OVER))) or 0
 
 
 def swept(world: World, run_id: UUID) -> Run | None:
