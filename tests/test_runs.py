@@ -1,7 +1,6 @@
 """No accepted run is ever lost, doubled or left running, whatever happens between web and worker."""
 
 import json
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,9 +33,9 @@ from app.protocol import (
 from app.settings import WebSettings
 from app.sweep import Sweep
 from app.web.api.runs import Launch
+from tests.disks import fill, mounted
 from tests.weather import Weather, answering, away, client_through, settings_for, slow
 from tests.web.launching import SPEC, named
-from tests.web.test_full_database_disk import fill
 from tests.worker_process import WorkerProcess, eventually
 
 
@@ -269,15 +268,8 @@ def test_a_refused_run_is_failed_with_the_workers_reason(make_world, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("mounting a small disk is not allowed here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "8m") as disk:
+        yield disk
 
 
 def test_a_full_disk_of_the_worker_keeps_only_what_needs_room_from_being_done(make_world, small_disk):

@@ -33,11 +33,11 @@ LIBRARIES = ("torch", "transformers", "tokenizers")
 class Memory:
     """What earlier runs measured, for one model, items, graders, sampling and seed."""
 
-    def __init__(self, run: Run, spec: RunSpec, model: Path | None, rows: Sequence[Row]) -> None:
+    def __init__(self, run: Run, spec: RunSpec, model: Path, rows: Sequence[Row]) -> None:
         """`model` is the folder of the model's files: the one it starts from, or the one it made."""
         self._folder = Path(run.inputs.evaluation_cache)
         self._file: Path | None = None
-        if run.inputs.evaluation_cache and model and not _is_judged(spec):
+        if run.inputs.evaluation_cache and not _is_judged(spec):
             self._file = self._folder / f"{_key(run, spec, model, rows)}.json"
 
     def recall(self) -> Evaluation | None:

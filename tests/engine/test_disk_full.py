@@ -1,6 +1,5 @@
 """A disk that is too small for a checkpoint costs the checkpoint, and neither the metrics nor the run."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.engine.checkpoints import published
+from tests.disks import mounted
 from tests.engine.conftest import NAMES_THE_COLOUR, Engines, sft_recipe
 
 pytestmark = pytest.mark.engine
@@ -16,15 +16,8 @@ pytestmark = pytest.mark.engine
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Room for the model that is kept, and not for its optimizer beside it."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("mounting a small disk is not allowed here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "700k") as disk:
+        yield disk
 
 
 def test_a_checkpoint_without_room_is_given_up_and_training_goes_on(small_disk, micro_model, demonstrations):
