@@ -54,6 +54,7 @@ def test_the_name_of_a_scenario_is_text_wherever_it_stands(browse: Browse, decid
         assert page.locator("main script, main img, main [onload], main [onerror]").count() == 0
     page.goto(f"{path}/result?number=2")
     page.get_by_role("link", name="Compare with the recommendation").click()
+    page.wait_for_url("**/compare?**")
     assert text in page.locator("main").inner_text()
     assert page.locator("main script, main img, main [onload], main [onerror]").count() == 0
 

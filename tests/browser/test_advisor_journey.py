@@ -90,7 +90,7 @@ def test_an_empty_answer_is_refused_with_a_way_to_the_field(browse: Browse, asse
     with page.expect_response(lambda answer: answer.request.method == "POST") as answered:
         page.get_by_role("button", name="Continue").click()
     assert answered.value.status == 422
-    assert page.title().startswith("Error: ")
+    expect(page).to_have_title(re.compile("^Error: "))
     expect(page.locator(".error-summary")).to_be_focused()
     words = page.locator(".error-summary a").inner_text()
     assert page.locator("#choice-error").inner_text().endswith(words)

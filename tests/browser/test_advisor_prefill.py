@@ -142,6 +142,7 @@ def test_the_quick_check_leads_by_keyboard_from_the_start_page_to_a_verdict(
         page.get_by_role("link", name=re.compile("Quick check")).click()
     page.wait_for_url("**/quick")
     page.get_by_role("button", name="Start the quick check").click()
+    page.wait_for_url("**/q/**")
     asked = 0
     while "/q/" in page.url:
         asked += 1

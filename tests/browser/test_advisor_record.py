@@ -179,6 +179,7 @@ def test_a_shared_record_is_read_only_and_closed_once_revoked(
     page.goto(f"{path}/share")
     page.get_by_label("For whom").fill("Review board")
     page.get_by_role("button", name="Make the link").click()
+    page.wait_for_load_state()
     link = page.locator("#link").inner_text()
     assert violations(page) == ""
     reader = browse(java_script_enabled=False)

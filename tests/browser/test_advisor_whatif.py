@@ -64,6 +64,7 @@ def test_a_comparison_puts_what_differs_first_and_can_hide_the_rest(
     assert asked[: len(different)] == different
     if len(different) < len(found["answers"]):
         window.get_by_role("link", name="Only differences").click()
+        window.wait_for_url(re.compile("only=differences"))
         left = [each.inner_text().strip() for each in window.locator("main tbody th[scope=row]").all()]
         assert [title for title in left if title in asked] == different
     table = httpx.get(f"{site}/compare.csv", params={"ids": ids}).text

@@ -96,7 +96,7 @@ def test_a_broken_upload_is_told_by_file_and_key_and_leaves_nothing(browse: Brow
         [{"name": "gates.toml", "mimeType": "application/toml", "buffer": b"[[gates"}]
     )
     page.get_by_role("button", name="Upload and check").click()
-    assert page.title().startswith("Error: ")
+    expect(page).to_have_title(re.compile("^Error: "))
     expect(page.locator(".error-summary")).to_be_focused()
     expect(page.get_by_role("rowheader", name="plan.toml", exact=True)).to_be_visible()
     page.goto("/rulebooks")

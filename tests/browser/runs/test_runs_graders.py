@@ -125,7 +125,7 @@ def test_axe_finds_nothing_wrong_and_nothing_is_too_wide(at, tried, violations, 
 def test_axe_finds_nothing_wrong_with_a_form_sent_back_and_scores_shown(at, tried, violations):
     page = at("/graders/new/multi")
     page.get_by_role("button", name="Check and save").click()
-    assert page.title().startswith("Error: ")
+    expect(page).to_have_title(re.compile("^Error: "))
     assert violations(page) == ""
     page.goto(f"/graders/{tried}/try")
     page.get_by_label("Answer", exact=True).fill("Ruling: void")

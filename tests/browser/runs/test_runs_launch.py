@@ -1,5 +1,6 @@
 """Launching from the form: what was typed is kept, what will happen is said, nothing is launched twice."""
 
+import re
 from collections.abc import Callable
 
 import httpx
@@ -55,7 +56,7 @@ def test_a_bad_number_is_said_beside_its_field_and_everything_typed_is_kept(open
     page.get_by_label("Epochs", exact=True).fill("2.5")
     check(page)
     field = page.get_by_label("Learning rate", exact=True)
-    assert page.title().startswith("Error: ")
+    expect(page).to_have_title(re.compile("^Error: "))
     expect(page.locator(".error-summary")).to_be_focused()
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(field).to_have_value("0,001")
@@ -139,7 +140,7 @@ def test_launching_works_without_a_script(open_form, workshop, stopped):
     page.get_by_label("Name", exact=True).fill("By hand")
     check(page)
     page.get_by_role("button", name="Launch the run").click()
-    assert page.get_by_role("heading", level=1).inner_text() == "By hand"
+    expect(page.get_by_role("heading", level=1)).to_have_text("By hand")
 
 
 def test_settings_that_no_longer_fit_the_method_are_shown_again_before_anything_happens(open_form):
@@ -154,6 +155,7 @@ def test_sending_the_confirmation_twice_launches_once(open_form, workshop, stopp
     page = open_form(java_script_enabled=False)
     page.get_by_label("Name", exact=True).fill("Once only")
     check(page)
+    expect(page.get_by_role("button", name="Launch the run")).to_be_visible()
     sent = {
         field.get_attribute("name"): field.input_value()
         for field in page.locator("form [name]:not(button)").all()
