@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from app.settings import WebSettings
-from tests.browser.served import serving
+from tests.browser.served import PATIENCE_SECONDS, serving
 
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 COLOUR_RULES = ("color-contrast", "link-in-text-block")
@@ -53,7 +53,7 @@ def browse(chromium: Browser, site: str, complaints: list[str]) -> Iterator[Brow
 
     def open_page(**options: Any) -> Page:
         context = chromium.new_context(**{"base_url": site} | options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(1000 * PATIENCE_SECONDS)
         contexts.append(context)
         page = context.new_page()
         page.on("console", note)

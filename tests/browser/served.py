@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from app.main import create_app
 from app.settings import WebSettings
@@ -24,10 +24,14 @@ FLAGS = (
     "--disable-sync",
 )
 
+PATIENCE_SECONDS = 60
+"""How long a page may take to show what it must, on a machine that does three other things."""
+
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     path = installed.find() or pytest.fail(installed.HOW_TO_GET_ONE, pytrace=False)
+    expect.set_options(timeout=1000 * PATIENCE_SECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         yield browser

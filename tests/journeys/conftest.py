@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page
 
 from app.worker.starter_run import starter_id
 from tests.browser.runs.conftest import Workshop, open_workshop
+from tests.browser.served import PATIENCE_SECONDS
 
 LONGEST_PROMPT = 1024
 
@@ -45,6 +46,6 @@ def product_with_starter(tmp_path_factory, _migrated_sqlite, serve) -> Iterator[
 @pytest.fixture
 def browser_page(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context()
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(1000 * PATIENCE_SECONDS)
     yield context.new_page()
     context.close()

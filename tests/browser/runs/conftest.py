@@ -14,7 +14,7 @@ from app.settings import WebSettings
 from tests.browser.runs.scenes import GUARD, STRICT, Spec, grpo, preferred, sft
 from tests.worker_process import TOKEN, WorkerProcess
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 class Workshop:
