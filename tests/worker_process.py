@@ -35,7 +35,7 @@ def eventually(question: Callable[[], T | None], what: str = "it") -> T:
     while time.monotonic() < deadline:
         if answer := question():
             return answer
-        time.sleep(0.02)
+        time.sleep(0.05)
     raise AssertionError(f"{what} never happened")
 
 
