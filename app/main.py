@@ -107,7 +107,7 @@ def worker_token(settings: WebSettings) -> str:
 
 def _heeding(database: Database, rulebooks: Rulebooks) -> Callable[[], None]:
     """What is concluded from events as they are copied."""
-    heeds = (probe_proposals.Heed(database), pilot_proposals.Heed(database, rulebooks))
+    heeds = (probe_proposals.Heed(database, rulebooks), pilot_proposals.Heed(database, rulebooks))
 
     def heed() -> None:
         for each in heeds:

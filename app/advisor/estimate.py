@@ -37,7 +37,7 @@ from app.advisor.economics import (
     step_factor,
     trained_tokens,
 )
-from app.advisor.job import Job, assumptions, warnings
+from app.advisor.job import Job, assumptions, job_of, warnings
 from app.advisor.memory import GIB
 from app.advisor.tables import Tables
 from app.advisor.throughput import GrpoStep
@@ -101,6 +101,20 @@ def hardware_of(project: Project) -> Hardware | None:
 def budget_of(project: Project) -> Budget | None:
     answer = project.answers.get("C2")
     return answer.quantity if answer and isinstance(answer.quantity, Budget) else None
+
+
+def grading_share(tables: Tables, project: Project, seconds: float) -> float | None:
+    """Share of the budget's GPU-hours in which a GRPO run waits for its grader; None without a budget.
+
+    `seconds` is what one answer took where it was measured, with as many graded at once as there. Steps x
+    prompts x tries x seconds (gate G12), on all GPUs, since they wait meanwhile.
+    """
+    budget = budget_of(project)
+    if budget is None or not budget.gpu_hours:
+        return None
+    job = job_of(tables, hardware_of(project), workload_of(budget))
+    hours = job.steps * job.rollouts.sequences * seconds * job.paid / 3600
+    return hours / budget.gpu_hours
 
 
 def estimate(tables: Tables, project: Project, facts: Facts) -> Estimate | None:

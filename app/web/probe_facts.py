@@ -4,14 +4,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from app.advisor.advice import GateOutcome
+from app.advisor.answers import Project
 from app.advisor.difference import carried
+from app.advisor.estimate import grading_share
 from app.advisor.rulebook import Rulebook
+from app.advisor.tables import Tables
 from app.protocol import Difference, ProbeReport
 from app.web.evaluation_words import counted, reach
 from app.web.probe_words import between, bin_of, fails_often, failures, fits, points, usual_group
 from app.web.run_words import percent
 
 # Gates as measured facts
+
+MOST_BUDGETS = 1000
+"""A grader that takes more is told as taking this many budgets: the rulebook ends there."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,8 @@ class GateFact:
     stops: bool
 
 
-def measurements(report: ProbeReport) -> dict[str, float]:
-    """By the names that the rulebook's gates use.
+def measurements(report: ProbeReport, project: Project, tables: Tables) -> dict[str, float]:
+    """By the names that the rulebook's gates use; of the project its hardware and budget.
 
     A cut answer would have been longer than the limit by nobody knows how much: where more than one in twenty
     were cut, the 95th percentile of the lengths is not known, and the share of cut answers speaks alone.
@@ -42,7 +48,14 @@ def measurements(report: ProbeReport) -> dict[str, float]:
     if (difference := report.difference) is not None:
         is_worse = difference.high < 0
         found["demonstrations_minus_base"] = difference.value if is_worse else max(0.0, difference.value)
+    if (share := grading_share(tables, project, grading_seconds(report))) is not None:
+        found["grader_cost_share"] = min(share, MOST_BUDGETS)
     return {name: round(value, 4) for name, value in found.items()}
+
+
+def grading_seconds(report: ProbeReport) -> float:
+    """For one answer, with as many graded at once as the probe did."""
+    return report.grader_seconds / sum(len(prompt.scores) for prompt in report.prompts)
 
 
 def gate_facts(
@@ -56,7 +69,8 @@ def gate_facts(
     """
     others = {"O1": "not_applicable"} if answers is None else answers
     told = _outcomes(rulebook, _read({"answers": {**others, "D5": bin_of(report.passed.value)}}, rulebook))
-    measured = _outcomes(rulebook, {"measurements": measurements(report)})
+    found = measurements(report, rulebook.read(_read({"answers": others}, rulebook)), rulebook.tables)
+    measured = _outcomes(rulebook, _read({"measurements": found}, rulebook))
     right = f"{percent(report.passed.value)} right, {reach(report.passed.interval)}"
     figures = {
         "G2": (told, right),
@@ -67,6 +81,8 @@ def gate_facts(
         "SG2": (measured, _compared(report.difference)),
         "G14": (measured, f"{percent(report.clipped)} cut at {report.max_completion_length:,} tokens"),
     }
+    if (share := found.get("grader_cost_share")) is not None:
+        figures["G12"] = measured, f"{_each(report)}, {percent(share)} of the budget"
     return list(_facts(rulebook, figures))
 
 
@@ -153,8 +169,7 @@ def _long_ones(report: ProbeReport) -> str:
 
 
 def _each(report: ProbeReport) -> str:
-    answers = sum(len(prompt.scores) for prompt in report.prompts)
-    return f"{1000 * report.grader_seconds / answers:.1f} ms an answer"
+    return f"{1000 * grading_seconds(report):.1f} ms an answer"
 
 
 def _of_demonstrations(report: ProbeReport) -> Iterator[Figure]:

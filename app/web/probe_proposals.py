@@ -6,22 +6,27 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.advisor.answers import Project
+from app.advisor.tables import Tables
 from app.database import Database
 from app.models import Assessment, Proposal, Report, Run
 from app.protocol import ProbeEvent, ProbeReport, RunState
+from app.rulebooks import Rulebooks
+from app.web import assessing
+from app.web.deps import readable
 from app.web.evaluation_words import counted, reach
-from app.web.probe_facts import measurements
+from app.web.probe_facts import grading_seconds, measurements
 from app.web.probe_words import between, bin_of, borders_inside, fails_often, failures, points, usual_group
 from app.web.proposing import Suggestion, have_spoken, propose, subject
 from app.web.run_words import listed, percent
 
 
-def suggestions(report: ProbeReport, probe: str) -> Iterator[Suggestion]:
+def suggestions(report: ProbeReport, probe: str, project: Project, tables: Tables) -> Iterator[Suggestion]:
     """`probe` says which it was; what is measured is proposed by the names of the rulebook."""
     answer = {"choice": bin_of(report.passed.value), "basis": "probed"}
     yield Suggestion("D5", answer, f"{probe} found {_success(report)}")
-    because = _reasons(report)
-    for measured, value in measurements(report).items():
+    found, because = measurements(report, project, tables), _reasons(report)
+    for measured, value in found.items():
         yield Suggestion(measured, value, f"{probe} found {because[measured]}")
 
 
@@ -48,6 +53,10 @@ def _reasons(report: ProbeReport) -> dict[str, str]:
         "clipped_share": f"that {percent(report.clipped)} of the answers were cut at {limit}.",
         "answer_length_share": f"that 19 of 20 answers are no longer than {report.lengths.p95:g} of {limit}.",
     }
+    found["grader_cost_share"] = (
+        f"that grading takes {1000 * grading_seconds(report):.1f} ms an answer. A whole GRPO run waits that "
+        "long for each; steps, prompts and tries are those told with the budget, else the usual ones."
+    )
     if (difference := report.difference) is not None:
         chance = ""
         if difference.low < 0 <= difference.high:
@@ -65,8 +74,9 @@ def _reasons(report: ProbeReport) -> dict[str, str]:
 class Heed:
     """Proposes what probes found, each once. Called by the sweep, whenever it has copied something."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, rulebooks: Rulebooks) -> None:
         self._database = database
+        self._rulebooks = rulebooks
         self._done: set[UUID] = set()
 
     def __call__(self) -> None:
@@ -74,7 +84,7 @@ class Heed:
             found = [run_id for run_id in _through(session) if run_id not in self._done]
         for run_id in found:
             with self._database.writing() as session, session.begin():
-                _propose(session, run_id)
+                _propose(session, run_id, self._rulebooks)
             self._done.add(run_id)
 
 
@@ -97,17 +107,22 @@ def source_of(run_id: UUID) -> str:
     return f"run:{run_id}"
 
 
-def _propose(session: Session, run_id: UUID) -> None:
+def _propose(session: Session, run_id: UUID, rulebooks: Rulebooks) -> None:
     run = session.get(Run, run_id)
     assessment = session.get(Assessment, run.assessment_id, with_for_update=True) if run else None
     of_run = select(Report).where(Report.run_id == run_id, Report.kind == "probe")
     report = session.scalars(of_run.order_by(Report.seq.desc()).limit(1)).first()
     if run is None or assessment is None or report is None or not isinstance(report.what, ProbeEvent):
         return
+    rulebook = readable(rulebooks, session, assessment.rulebook_checksum)
+    if rulebook is None:
+        return
     if have_spoken(session, map(source_of, _later(session, run))):
         return
     probe = f"The probe “{run.spec.name}” {subject(session, run.spec)},"
-    propose(session, assessment, source_of(run_id), suggestions(report.what.report, probe))
+    project = assessing.project(assessment, rulebook)
+    found = suggestions(report.what.report, probe, project, rulebook.tables)
+    propose(session, assessment, source_of(run_id), found)
 
 
 def _later(session: Session, run: Run) -> Sequence[UUID]:

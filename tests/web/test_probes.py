@@ -14,10 +14,11 @@ from app.advisor.recommendation import recommend
 from app.graders import probing
 from app.main import read_rulebook
 from app.models import Proposal, Run
-from app.protocol import AnswerLengths, Difference, Interval, ProbeRecipe, Share
+from app.protocol import AnswerLengths, Difference, Interval, ProbeRecipe, ProbeReport, Share
 from app.web import launch_defaults, probe_facts, probe_form, probe_words
 from app.web.probe_facts import GateFact
 from app.web.probe_proposals import Heed, suggestions
+from app.web.proposing import Suggestion
 from tests.browser.recorded_engine import probe_report
 from tests.weather import Weather
 from tests.web.conftest import owner, parts_of, program
@@ -278,6 +279,16 @@ def report(name: str, **recipe: Any):
     return probe_report(name, ProbeRecipe(**recipe))
 
 
+def measured(found: ProbeReport, **answers: object) -> dict[str, float]:
+    rulebook = read_rulebook()
+    return probe_facts.measurements(found, rulebook.read({"answers": answers}), rulebook.tables)
+
+
+def said_of(found: ProbeReport, **answers: object) -> Iterator[Suggestion]:
+    rulebook = read_rulebook()
+    return suggestions(found, "Trial", rulebook.read({"answers": answers}), rulebook.tables)
+
+
 @pytest.mark.parametrize(
     ("name", "learns", "first", "opening"),
     [
@@ -385,7 +396,7 @@ def test_the_page_judges_a_probe_by_the_answers_of_its_assessment(app, client):
 
 
 def test_every_measurement_is_one_that_the_rulebook_takes():
-    found = probe_facts.measurements(report("a usual one"))
+    found = measured(report("a usual one"))
     read_rulebook().read({"measurements": found})
     assert found.keys() == {
         "dead_groups",
@@ -393,6 +404,49 @@ def test_every_measurement_is_one_that_the_rulebook_takes():
         "answer_length_share",
         "demonstrations_minus_base",
     }
+
+
+HOURS = {"gpu_hours": 100.0, "steps": 300, "prompts_per_step": 8, "completions_per_prompt": 8}
+
+
+def judged(seconds: float) -> ProbeReport:
+    """An answer takes the grader that long."""
+    found = report("a usual one")
+    answers = sum(len(prompt.scores) for prompt in found.prompts)
+    return found.model_copy(update={"grader_seconds": seconds * answers})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state"), [(0.001, "Clear"), (18.7, "Clear"), (18.8, "Blocks"), (10_000.0, "Blocks")]
+)
+def test_grading_that_takes_longer_than_the_budget_blocks_grpo(seconds, state):
+    """19,200 answers at 18.75 seconds are 100 hours of one GPU."""
+    rulebook = read_rulebook()
+    gpu = EXAMPLE.answers["C1"]
+    found = {
+        each.id: each for each in probe_facts.gate_facts(judged(seconds), rulebook, {"C1": gpu, "C2": HOURS})
+    }
+    assert found["G12"].state == state
+    assert "ms an answer" in found["G12"].figure
+    share = measured(judged(seconds), C1=gpu, C2=HOURS)["grader_cost_share"]
+    assert share == pytest.approx(min(1000, seconds / 18.75), abs=1e-4)
+    told = {each.question: each.because for each in said_of(judged(seconds), C1=gpu, C2=HOURS)}
+    assert f"{1000 * seconds:.1f} ms an answer" in told["grader_cost_share"]
+    advice = recommend(
+        rulebook.read({"answers": EXAMPLE.answers, "measurements": {"grader_cost_share": share}}), rulebook
+    )
+    assert (advice.method == "sft") == (state == "Blocks")
+
+
+def test_all_gpus_wait_for_the_grader():
+    two = {"parameters_b": 7.0, "gpus": 2, "gpu_memory_gb": 80.0}
+    assert measured(judged(1.0), C1=two, C2=HOURS)["grader_cost_share"] == pytest.approx(2 / 18.75, abs=1e-4)
+
+
+@pytest.mark.parametrize("answers", [{}, {"C1": {"parameters_b": 7.0, "gpus": 1, "gpu_memory_gb": 80.0}}])
+def test_without_a_budget_the_cost_of_grading_is_not_judged(answers):
+    assert "grader_cost_share" not in measured(judged(1000.0), **answers)
+    assert "G12" not in {each.id for each in probe_facts.gate_facts(judged(1000.0), read_rulebook(), answers)}
 
 
 def cut(share: float):
@@ -415,9 +469,9 @@ def test_where_more_than_one_answer_in_twenty_was_cut_the_limit_is_too_low(share
 
 
 def test_lengths_of_cut_answers_are_no_figure():
-    assert probe_facts.measurements(cut(0.05))["answer_length_share"] == 1.0
-    assert "answer_length_share" not in probe_facts.measurements(cut(0.06))
-    suggested = {each.question: each.because for each in suggestions(cut(0.3), "Trial")}
+    assert measured(cut(0.05))["answer_length_share"] == 1.0
+    assert "answer_length_share" not in measured(cut(0.06))
+    suggested = {each.question: each.because for each in said_of(cut(0.3))}
     assert "answer_length_share" not in suggested
     assert "were cut at 256 tokens" in suggested["clipped_share"]
     said = {each.title: each.note for each in probe_facts.figures(cut(0.3))}
@@ -427,8 +481,8 @@ def test_lengths_of_cut_answers_are_no_figure():
 
 def test_a_probe_of_cut_answers_leaves_a_block_that_the_demonstrations_brought():
     rulebook = read_rulebook()
-    measured = {"answer_length_share": 1.4} | probe_facts.measurements(cut(0.3))
-    advice = recommend(rulebook.read({"answers": EXAMPLE.answers, "measurements": measured}), rulebook)
+    found = {"answer_length_share": 1.4} | measured(cut(0.3))
+    advice = recommend(rulebook.read({"answers": EXAMPLE.answers, "measurements": found}), rulebook)
     held = {gate.id: gate.effect for gate in advice.gates if gate.state == "holds"}
     assert (held, advice.method) == ({"G14": "block"}, "sft")
 
@@ -439,16 +493,16 @@ def differing(value: float, low: float, high: float):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "measured", "state", "word"),
+    ("low", "high", "counted", "state", "word"),
     [
         (-0.12, 0.10, 0.0, "Clear", "Not clearly"),
         (-0.12, 0.0, 0.0, "Clear", "Not clearly"),
         (-0.12, -0.001, -0.01, "Blocks", "No"),
     ],
 )
-def test_examples_block_copying_where_they_are_worse_by_more_than_chance(low, high, measured, state, word):
+def test_examples_block_copying_where_they_are_worse_by_more_than_chance(low, high, counted, state, word):
     found, rulebook = differing(-0.01, low, high), read_rulebook()
-    assert probe_facts.measurements(found)["demonstrations_minus_base"] == measured
+    assert measured(found)["demonstrations_minus_base"] == counted
     fact = told_by(found, rulebook)["SG2"]
     assert (fact.state, fact.sentence.startswith("The demonstrations are not clearly worse")) == (
         state,
@@ -457,17 +511,17 @@ def test_examples_block_copying_where_they_are_worse_by_more_than_chance(low, hi
     assert {each.question: each.word for each in probe_words.verdicts(found)}[
         "Are the examples better than the model?"
     ] == word
-    because = {each.question: each.because for each in suggestions(found, "Trial")}
+    because = {each.question: each.because for each in said_of(found)}
     assert ("count as no worse" in because["demonstrations_minus_base"]) == (state == "Clear")
-    told = {"answers": EXAMPLE.answers, "measurements": {"demonstrations_minus_base": measured}}
+    told = {"answers": EXAMPLE.answers, "measurements": {"demonstrations_minus_base": counted}}
     plan = recommend(rulebook.read(told), rulebook).plan.id
     assert plan == ("sft_then_grpo" if state == "Clear" else "grpo")
 
 
 def test_examples_that_are_better_by_chance_keep_their_figure():
     found = differing(0.01, -0.10, 0.12)
-    assert probe_facts.measurements(found)["demonstrations_minus_base"] == 0.01
-    because = {each.question: each.because for each in suggestions(found, "Trial")}
+    assert measured(found)["demonstrations_minus_base"] == 0.01
+    because = {each.question: each.because for each in said_of(found)}
     assert because["demonstrations_minus_base"].endswith("That may be chance.")
 
 
@@ -496,36 +550,36 @@ def test_a_grader_that_often_fails_is_what_the_page_leads_with():
     assert probe_words.opening(found).startswith(
         "The grader failed on 50\u00a0% of the answers: mend the grader and probe again"
     )
-    assert "dead_groups" not in probe_facts.measurements(found)
+    assert "dead_groups" not in measured(found)
     fact = told_by(found, read_rulebook())["G4"]
     assert (fact.state, fact.figure) == ("Not known", "the grader failed on 50\u00a0% of the answers")
     said = {each.question: each.word for each in probe_words.verdicts(found)}
     assert (said["Has GRPO anything to learn from?"], said["Which group size?"]) == ("Not known", "Not known")
-    (answer, *_) = suggestions(found, "Trial")
+    (answer, *_) = said_of(found)
     assert "the grader failed on 50\u00a0% of the answers" in answer.because
 
 
 def test_a_grader_that_seldom_fails_leaves_the_groups_measured():
     found = report("a usual one").model_copy(update={"errors": 25})
     assert probe_words.opening(found) == probe_words.opening(report("a usual one"))
-    assert "dead_groups" in probe_facts.measurements(found)
-    assert "dead_groups" not in probe_facts.measurements(found.model_copy(update={"errors": 26}))
+    assert "dead_groups" in measured(found)
+    assert "dead_groups" not in measured(found.model_copy(update={"errors": 26}))
 
 
 def test_groups_that_were_not_measured_are_not_proposed_as_measured():
     found = report("a usual one", samples=2, group_sizes=[8])
-    assert "dead_groups" not in probe_facts.measurements(found)
+    assert "dead_groups" not in measured(found)
     fact = told_by(found, read_rulebook())["G4"]
     assert fact.state == "Not known"
     assert fact.figure.endswith("of groups of 8, expected")
 
 
 def test_a_suggestion_says_figure_interval_and_number_and_whether_a_border_is_near():
-    sure = next(suggestions(report("hopeless"), "Trial"))
+    sure = next(said_of(report("hopeless")))
     assert sure.answer == {"choice": "under_2", "basis": "probed"}
     assert "0 of 256 answers to 32 prompts" in sure.because
     assert "reaches over" not in sure.because
-    near = next(suggestions(report("a usual one", prompts=4, samples=4), "Trial"))
+    near = next(said_of(report("a usual one", prompts=4, samples=4)))
     assert "reaches over" in near.because
 
 
@@ -577,7 +631,7 @@ def test_an_earlier_probe_does_not_speak_again_after_a_later_one(app, client):
     with parts_of(app).database.writing() as session, session.begin():
         for each in session.scalars(select(Proposal).where(Proposal.source == f"run:{run['id']}")):
             session.delete(each)
-    Heed(parts_of(app).database)()
+    Heed(parts_of(app).database, parts_of(app).rulebooks)()
     assert {each["source"] for each in suggested(client, path).values()} == {f"run:{later}"}
     assert found
 
