@@ -46,6 +46,10 @@ class Shown:
     contradicts: bool
 
 
+MEASURED_BY = {"dataset": "inspected", "run": "probed", "pilot": "piloted"}
+"""Where a measurement comes from says its rung better than what is usual for it: a probe sees lengths too."""
+
+
 def shown(session: Session, assessment: Assessment, rulebook: Rulebook) -> list[Shown]:
     """All that the rulebook still takes: questions in the order they are asked, then measurements."""
     order = [*rulebook.questions, *rulebook.measurements]
@@ -57,7 +61,8 @@ def shown(session: Session, assessment: Assessment, rulebook: Rulebook) -> list[
 def _shown(session: Session, assessment: Assessment, proposal: Proposal, rulebook: Rulebook) -> Shown:
     measurement = rulebook.measurements.get(proposal.question)
     if measurement:
-        title, text, basis = measurement.title, measurement.title, str(measurement.rung)
+        title = text = measurement.title
+        basis = MEASURED_BY.get(proposal.source.partition(":")[0], str(measurement.rung))
         suggested, present = in_words(measurement, proposal.answer), _measured(assessment, measurement)
     else:
         question = rulebook.questions[proposal.question]

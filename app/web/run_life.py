@@ -51,7 +51,7 @@ def amount(value: float, unit: str = "") -> str:
 
 
 def cost(view: RunView, limits: Limits) -> str:
-    """`0.42 GPU-hours so far, 1.05 at 2.5 an hour; about 0.9 GPU-hours in all at this pace.`"""
+    """`0.42 device-hours so far, 1.05 at 2.5 an hour; about 0.9 device-hours in all at this pace.`"""
     hours, price = view.spent.gpu_hours, limits.price_per_gpu_hour
     if not hours:
         return ""
@@ -68,8 +68,8 @@ def cost(view: RunView, limits: Limits) -> str:
 
 def _hours(hours: float) -> str:
     if hours * 60 < 1:
-        return f"{amount(hours * 3600)} GPU-seconds"
-    return f"{amount(hours * 60)} GPU-minutes" if hours < 1 else f"{amount(hours)} GPU-hours"
+        return f"{amount(hours * 3600)} device-seconds"
+    return f"{amount(hours * 60)} device-minutes" if hours < 1 else f"{amount(hours)} device-hours"
 
 
 # Its turn

@@ -597,6 +597,8 @@ def test_what_it_found_is_suggested_once_and_counts_only_when_accepted(app, clie
     assert client.get(f"/api/v1{path}").json()["measurements"] == {}
     page = owner(app).get(f"/runs/{run['id']}").text
     assert "Look at what it suggests" in page
+    tags = re.findall(r'<span class="tag">(\w+)</span>', owner(app).get(f"{path}/proposals").text)
+    assert set(tags) == {"probed"}
 
 
 def test_a_later_probe_takes_the_place_of_what_an_earlier_one_suggested(app, client):
