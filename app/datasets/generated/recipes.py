@@ -11,7 +11,7 @@ SFT = SftRecipe(
 )
 
 WARM_START = SftRecipe(
-    learning_rate=3e-4,
+    learning_rate=1e-3,
     batch_size=16,
     micro_batch_size=16,
     epochs=3,
