@@ -36,7 +36,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # the library is untyped
         self._scores: dict[int, float] = {}
         self._steps_a_batch = 1
         self._saves = run.spec.recipe.kind != "starter"
-        """The starter's two optimizers do not save themselves; it is trained in a minute or two."""
+        """The starter's two optimizers do not save themselves; it is trained in minutes."""
 
     def note_check(self, step: int, score: float) -> None:
         """The held-out score of the model as it is after `step`; the checkpoint of that step carries it.
