@@ -1,6 +1,6 @@
 """How much better the starter model becomes at rulings: a short SFT warm start, then GRPO.
 
-    .venv/bin/python benchmarks/rulings_story.py [--starter DIR] [--keep DIR] [--clauses] [...]
+    .venv/bin/python benchmarks/rulings_story.py [--starter DIR] [--clauses] [--warm-rate RATE] [...]
 
 Engines run as the worker starts them, each in a run directory of its own. `--starter` names a starter model's
 directory made earlier. Prints a table (held-out rulings, sampled as in the rollouts, with Wilson's 95 %
@@ -68,13 +68,14 @@ def main() -> None:
     parser.add_argument("--starter", type=Path, help="a starter model made earlier")
     parser.add_argument("--keep", type=Path, help="keep the run directories here")
     parser.add_argument("--clauses", action="store_true", help="train on clauses with SFT as well")
+    parser.add_argument("--warm-rate", type=float, help="another learning rate for the warm start")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         root = given.keep or Path(scratch)
         root.mkdir(parents=True, exist_ok=True)
-        Story(root, given.seed, given.threads).tell(given.starter, given.clauses)
+        Story(root, given.seed, given.threads).tell(given.starter, given.clauses, given.warm_rate)
 
 
 class Story:
@@ -83,9 +84,11 @@ class Story:
         self._stages: list[Stage] = []
         self._notes: list[str] = []
 
-    def tell(self, starter: Path | None, with_clauses: bool) -> None:
+    def tell(self, starter: Path | None, with_clauses: bool, warm_rate: float | None) -> None:
         starter = starter or self._starter()
         warm_start = generated.starter_recipe("rulings", "sft", warm_start=True)
+        if warm_rate:
+            warm_start = warm_start.model_copy(update={"learning_rate": warm_rate})
         warm = self._trained("SFT", "rulings", warm_start, starter)
         grpo = self._trained(
             "GRPO", "rulings", generated.starter_recipe("rulings", "grpo"), warm.model_dir, warm

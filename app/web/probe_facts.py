@@ -8,16 +8,12 @@ from app.advisor.answers import Project
 from app.advisor.difference import carried
 from app.advisor.estimate import grading_share
 from app.advisor.rulebook import Rulebook
-from app.advisor.tables import Tables
 from app.protocol import Difference, ProbeReport
 from app.web.evaluation_words import counted, reach
 from app.web.probe_words import between, bin_of, fails_often, failures, fits, points, usual_group
 from app.web.run_words import percent
 
 # Gates as measured facts
-
-MOST_BUDGETS = 1000
-"""A grader that takes more is told as taking this many budgets: the rulebook ends there."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class GateFact:
     stops: bool
 
 
-def measurements(report: ProbeReport, project: Project, tables: Tables) -> dict[str, float]:
+def measurements(report: ProbeReport, project: Project, rulebook: Rulebook) -> dict[str, float]:
     """By the names that the rulebook's gates use; of the project its hardware and budget.
 
     A cut answer would have been longer than the limit by nobody knows how much: where more than one in twenty
@@ -48,8 +44,9 @@ def measurements(report: ProbeReport, project: Project, tables: Tables) -> dict[
     if (difference := report.difference) is not None:
         is_worse = difference.high < 0
         found["demonstrations_minus_base"] = difference.value if is_worse else max(0.0, difference.value)
-    if (share := grading_share(tables, project, grading_seconds(report))) is not None:
-        found["grader_cost_share"] = min(share, MOST_BUDGETS)
+    share, kept = grading_share(rulebook.tables, project, grading_seconds(report)), "grader_cost_share"
+    if share is not None and kept in rulebook.measurements:
+        found[kept] = min(share, rulebook.measurements[kept].high)
     return {name: round(value, 4) for name, value in found.items()}
 
 
@@ -68,8 +65,9 @@ def gate_facts(
     belongs to, None where it belongs to none and so nobody asked what must improve.
     """
     others = {"O1": "not_applicable"} if answers is None else answers
-    told = _outcomes(rulebook, _read({"answers": {**others, "D5": bin_of(report.passed.value)}}, rulebook))
-    found = measurements(report, rulebook.read(_read({"answers": others}, rulebook)), rulebook.tables)
+    project = _read({"answers": {**others, "D5": bin_of(report.passed.value)}}, rulebook)
+    found = measurements(report, project, rulebook)
+    told = _outcomes(rulebook, project)
     measured = _outcomes(rulebook, _read({"measurements": found}, rulebook))
     right = f"{percent(report.passed.value)} right, {reach(report.passed.interval)}"
     figures = {
@@ -113,14 +111,13 @@ def _facts(
 EFFECTS = {"block": "Blocks", "defer": "Something first", "warn": "Warns"}
 
 
-def _read(wire: Mapping[str, object], rulebook: Rulebook) -> Mapping[str, object]:
+def _read(wire: Mapping[str, object], rulebook: Rulebook) -> Project:
     """What this rulebook takes of it: the assessment may have been answered under another one."""
-    return carried(wire, rulebook)[0]
+    return rulebook.read(carried(wire, rulebook)[0])
 
 
-def _outcomes(rulebook: Rulebook, wire: Mapping[str, object]) -> dict[str, GateOutcome]:
-    facts = rulebook.facts(rulebook.read(wire))
-    return {ruled.outcome.id: ruled.outcome for ruled in rulebook.gating.rule(facts)}
+def _outcomes(rulebook: Rulebook, project: Project) -> dict[str, GateOutcome]:
+    return {ruled.outcome.id: ruled.outcome for ruled in rulebook.gating.rule(rulebook.facts(project))}
 
 
 # All figures

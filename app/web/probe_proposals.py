@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.advisor.answers import Project
-from app.advisor.tables import Tables
+from app.advisor.rulebook import Rulebook
 from app.database import Database
 from app.models import Assessment, Proposal, Report, Run
 from app.protocol import ProbeEvent, ProbeReport, RunState
@@ -21,11 +21,13 @@ from app.web.proposing import Suggestion, have_spoken, propose, subject
 from app.web.run_words import listed, percent
 
 
-def suggestions(report: ProbeReport, probe: str, project: Project, tables: Tables) -> Iterator[Suggestion]:
+def suggestions(
+    report: ProbeReport, probe: str, project: Project, rulebook: Rulebook
+) -> Iterator[Suggestion]:
     """`probe` says which it was; what is measured is proposed by the names of the rulebook."""
     answer = {"choice": bin_of(report.passed.value), "basis": "probed"}
     yield Suggestion("D5", answer, f"{probe} found {_success(report)}")
-    found, because = measurements(report, project, tables), _reasons(report)
+    found, because = measurements(report, project, rulebook), _reasons(report)
     for measured, value in found.items():
         yield Suggestion(measured, value, f"{probe} found {because[measured]}")
 
@@ -52,11 +54,10 @@ def _reasons(report: ProbeReport) -> dict[str, str]:
         f"same ({percent(usual.all_wrong)} all wrong, {percent(usual.all_right)} all right).",
         "clipped_share": f"that {percent(report.clipped)} of the answers were cut at {limit}.",
         "answer_length_share": f"that 19 of 20 answers are no longer than {report.lengths.p95:g} of {limit}.",
+        "grader_cost_share": f"that grading takes {1000 * grading_seconds(report):.1f} ms an answer. A whole "
+        "GRPO run waits that long for each; steps, prompts and tries are those told with the budget, else "
+        "the usual ones.",
     }
-    found["grader_cost_share"] = (
-        f"that grading takes {1000 * grading_seconds(report):.1f} ms an answer. A whole GRPO run waits that "
-        "long for each; steps, prompts and tries are those told with the budget, else the usual ones."
-    )
     if (difference := report.difference) is not None:
         chance = ""
         if difference.low < 0 <= difference.high:
@@ -121,7 +122,7 @@ def _propose(session: Session, run_id: UUID, rulebooks: Rulebooks) -> None:
         return
     probe = f"The probe “{run.spec.name}” {subject(session, run.spec)},"
     project = assessing.project(assessment, rulebook)
-    found = suggestions(report.what.report, probe, project, rulebook.tables)
+    found = suggestions(report.what.report, probe, project, rulebook)
     propose(session, assessment, source_of(run_id), found)
 
 

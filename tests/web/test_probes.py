@@ -281,12 +281,12 @@ def report(name: str, **recipe: Any):
 
 def measured(found: ProbeReport, **answers: object) -> dict[str, float]:
     rulebook = read_rulebook()
-    return probe_facts.measurements(found, rulebook.read({"answers": answers}), rulebook.tables)
+    return probe_facts.measurements(found, rulebook.read({"answers": answers}), rulebook)
 
 
 def said_of(found: ProbeReport, **answers: object) -> Iterator[Suggestion]:
     rulebook = read_rulebook()
-    return suggestions(found, "Trial", rulebook.read({"answers": answers}), rulebook.tables)
+    return suggestions(found, "Trial", rulebook.read({"answers": answers}), rulebook)
 
 
 @pytest.mark.parametrize(
