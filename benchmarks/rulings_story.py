@@ -65,7 +65,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--starter", type=Path, help="a starter model made earlier")
+    parser.add_argument(
+        "--starter", type=lambda given: Path(given).resolve(), help="a starter model made earlier"
+    )
     parser.add_argument("--keep", type=Path, help="keep the run directories here")
     parser.add_argument("--clauses", action="store_true", help="train on clauses with SFT as well")
     parser.add_argument("--warm-rate", type=float, help="another learning rate for the warm start")

@@ -10,6 +10,7 @@ from app.advisor.answers import Project
 from app.advisor.rulebook import Rulebook
 from app.models import Change
 from app.web.answer_form import in_words, unwrapped
+from app.web.proposals_shown import in_words as measured_in_words
 from app.web.weighing import own_points, shares_of
 
 Answers = Mapping[str, Any]
@@ -100,6 +101,9 @@ def change_in_words(change: Change, rulebook: Rulebook) -> Difference:
     """One entry of an assessment's history."""
     if change.what == "weights":
         before, after = (weights_in_words(each or {}, rulebook) for each in (change.before, change.after))
+    elif change.what == "measurements":
+        old, new = change.before or {}, change.after or {}
+        before, after = (measured_otherwise(*each, rulebook) for each in ((old, new), (new, old)))
     elif change.what in FIELDS:
         before, after = (str(each or "nothing") for each in (change.before, change.after))
     else:
@@ -110,6 +114,18 @@ def change_in_words(change: Change, rulebook: Rulebook) -> Difference:
             after = f"{after} (what changed is its note, link or basis)"
     title = FIELDS.get(change.what) or title_of(change.what, rulebook)
     return Difference(what=change.what, title=title, before=before, after=after)
+
+
+def measured_otherwise(these: Mapping[str, float], those: Mapping[str, float], rulebook: Rulebook) -> str:
+    """Of `these` what `those` lack or have otherwise; by its id what this rulebook does not know."""
+    said = []
+    for name, value in these.items():
+        if value != those.get(name):
+            known = rulebook.measurements.get(name)
+            said.append(
+                f"{known.title}: {measured_in_words(known, value)}" if known else f"{name}: {value:g}"
+            )
+    return "; ".join(said) or "nothing"
 
 
 def project_of(

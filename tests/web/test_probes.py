@@ -601,6 +601,21 @@ def test_what_it_found_is_suggested_once_and_counts_only_when_accepted(app, clie
     assert set(tags) == {"probed"}
 
 
+def test_the_history_says_in_words_what_a_measurement_was_before(app, client):
+    path = begin(client)
+    for measured in (
+        {"dead_groups": 0.25},
+        {"dead_groups": 0.5, "clipped_share": 0.0},
+        {"clipped_share": 0.0},
+    ):
+        assert client.patch(f"/api/v1{path}", json={"measurements": measured}).status_code == 200
+    page = re.sub(r"\s+", " ", owner(app).get(f"{path}/history").text).replace("\u00a0", " ")
+    dead, cut = "Share of prompts whose tries all scored the same", "Share of answers cut at the length limit"
+    assert f"from “nothing” to “{dead}: 25 %”" in page
+    assert f"from “{dead}: 25 %” to “{dead}: 50 %; {cut}: 0 %”" in page
+    assert f"from “{dead}: 50 %” to “nothing”" in page
+
+
 def test_a_later_probe_takes_the_place_of_what_an_earlier_one_suggested(app, client):
     path = begin(client, name="hopeless", D5=None)
     first = clicked(app, client, path)
