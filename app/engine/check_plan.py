@@ -31,7 +31,8 @@ class Turns:
         return self._done > before or ((is_last or step == self._last) and self._number > 0)
 
     def _of(self, used: float | None) -> int:
-        return math.floor(min(used or 0.0, 1.0) * self._number)
+        """The last turn is the last step's: the budget may be used up while a step that is not it is told."""
+        return min(math.floor((used or 0.0) * self._number), self._number - 1)
 
 
 def spread(n: int, most: int) -> list[int]:

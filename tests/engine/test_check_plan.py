@@ -50,7 +50,20 @@ def test_without_a_budget_of_time_turns_follow_the_steps():
 def test_turns_are_spread_over_a_budget_of_time_and_one_that_was_missed_comes_once():
     turns = Turns(4, 1000, 0.0)
     used = [0.1, 0.3, 0.4, 0.8, 0.9, 1.02]
-    assert [step for step, share in enumerate(used, 1) if turns.is_due(step, share)] == [2, 4, 6]
+    assert [step for step, share in enumerate(used, 1) if turns.is_due(step, share, step == 6)] == [2, 4, 6]
+
+
+@given(st.integers(1, 20), st.lists(st.floats(0.001, 0.6), min_size=1, max_size=60), st.floats(0.0, 0.3))
+def test_no_more_turns_than_asked_whenever_the_clock_reaches_the_end_of_the_budget(number, steps, telling):
+    """A step is over at one moment and told, with its turn, a moment later."""
+    turns, used, taken = Turns(number, 10_000, 0.0), 0.0, 0
+    for step, share in enumerate(steps, 1):
+        used += share
+        is_last = used >= 1
+        taken += turns.is_due(step, used + telling, is_last)
+        if is_last:
+            break
+    assert taken <= number
 
 
 def test_turns_go_on_from_what_is_used_and_follow_the_last_step_too():
