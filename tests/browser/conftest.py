@@ -46,25 +46,70 @@ def browse(chromium: Browser, site: str, complaints: list[str]) -> Iterator[Brow
     """Opens pages in contexts of their own: `browse(color_scheme="dark", java_script_enabled=False)`."""
     contexts: list[BrowserContext] = []
 
-    def note(message: ConsoleMessage) -> None:
-        # Chromium reports every answer of 400 and above, also those that a form asks for.
-        if message.type == "error" and "Failed to load resource" not in message.text:
-            complaints.append(message.text)
-
     def open_page(**options: Any) -> Page:
-        context = chromium.new_context(**{"base_url": site} | options)
-        context.set_default_timeout(1000 * PATIENCE_SECONDS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", note)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
+        page = _window(chromium, complaints, **{"base_url": site} | options)
+        contexts.append(page.context)
         return page
 
     yield open_page
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def _shared(chromium: Browser) -> Iterator[tuple[dict[str, Page], list[str]]]:
+    """Windows by the address that they are for, and what they complained of."""
+    windows: dict[str, Page] = {}
+    yield windows, []
+    for window in windows.values():
+        window.context.close()
+
+
+@pytest.fixture
+def look(
+    chromium: Browser, site: str, _shared: tuple[dict[str, Page], list[str]]
+) -> Iterator[Callable[..., Page]]:
+    """A window for tests that only look, as it would be new: `look(width=390, color_scheme="dark")`.
+
+    It is the same one for a whole module: opening one costs four times what a page does.
+    """
+    windows, complaints = _shared
+
+    def show(width: int = 1280, color_scheme: str = "light", base_url: str = site) -> Page:
+        if base_url not in windows:
+            windows[base_url] = _window(chromium, complaints, base_url=base_url)
+            windows[base_url].add_init_script(TELLS_WHAT_POLICY_REFUSED)
+        windows[base_url].set_viewport_size({"width": width, "height": 800})
+        windows[base_url].emulate_media(color_scheme=color_scheme)
+        return windows[base_url]
+
+    yield show
+    for window in windows.values():
+        window.goto("about:blank")
+    wrong = list(complaints)
+    complaints.clear()
+    assert wrong == []
+
+
+TELLS_WHAT_POLICY_REFUSED = (
+    "addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective))"
+)
+
+
+def _window(chromium: Browser, complaints: list[str], **options: Any) -> Page:
+    def note(message: ConsoleMessage) -> None:
+        # Chromium reports every answer of 400 and above, also those that a form asks for.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    context = chromium.new_context(**options)
+    context.set_default_timeout(1000 * PATIENCE_SECONDS)
+    page = context.new_page()
+    page.on("console", note)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
+    return page
 
 
 @pytest.fixture(scope="session")

@@ -102,12 +102,9 @@ def path(decided: Start, site: str) -> Callable[[str], str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_for_everybody_fits_320_pixels_and_needs_no_inline_code(
-    browse: Browse, path, violations, page: str
+    look: Browse, path, violations, page: str
 ):
-    window = browse()
-    window.add_init_script(
-        "addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective))"
-    )
+    window = look()
     answer = window.goto(path(page))
     policy = answer.headers["content-security-policy"]
     assert "script-src 'self';" in policy
@@ -151,8 +148,8 @@ def open_all(window: Page) -> None:
     ],
 )
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_borders_of_controls_stand_out_from_the_page(browse: Browse, path, page: str, scheme: str):
-    window = browse(color_scheme=scheme)
+def test_borders_of_controls_stand_out_from_the_page(look: Browse, path, page: str, scheme: str):
+    window = look(color_scheme=scheme)
     window.goto(path(page))
     ratios = window.evaluate(
         """() => {
@@ -190,8 +187,8 @@ def test_borders_of_controls_stand_out_from_the_page(browse: Browse, path, page:
         "/compare",
     ],
 )
-def test_every_target_outside_running_text_is_large_enough_to_hit(browse: Browse, path, page: str):
-    window = browse(viewport={"width": 390, "height": 800})
+def test_every_target_outside_running_text_is_large_enough_to_hit(look: Browse, path, page: str):
+    window = look(width=390)
     window.goto(path(page))
     small = window.evaluate(
         """() => [...document.querySelectorAll(
@@ -205,8 +202,8 @@ def test_every_target_outside_running_text_is_large_enough_to_hit(browse: Browse
 
 
 @pytest.mark.parametrize("page", ["{decided}/q/O1", "{decided}/result", "/", "{decided}/whatif"])
-def test_focus_is_always_visible_and_never_covered(browse: Browse, path, page: str):
-    window = browse()
+def test_focus_is_always_visible_and_never_covered(look: Browse, path, page: str):
+    window = look()
     window.goto(path(page))
     for _ in range(40):
         window.keyboard.press("Tab")
@@ -231,9 +228,9 @@ def test_focus_is_always_visible_and_never_covered(browse: Browse, path, page: s
         assert seen["hit"], seen
 
 
-def test_headings_landmarks_and_titles_name_the_page(browse: Browse, decided: Start):
+def test_headings_landmarks_and_titles_name_the_page(look: Browse, decided: Start):
     path = decided(name="Rulings for the appeal court")
-    window = browse()
+    window = look()
     titles = set()
     for page in ("", "/q/O1", "/weights", "/check", "/result", "/record", "/delete"):
         window.goto(path + page)
@@ -269,8 +266,8 @@ def test_motion_stops_for_those_who_asked_for_less(browse: Browse):
     assert moving == 0
 
 
-def test_the_worked_picture_of_the_start_page_is_what_the_api_says(browse: Browse, site: str):
-    window = browse()
+def test_the_worked_picture_of_the_start_page_is_what_the_api_says(look: Browse, site: str):
+    window = look()
     window.goto("/")
     shown = [float(each.get_attribute("data-value")) for each in window.locator(".example .sum .bar").all()]
     example = read_rulebook().examples[0]

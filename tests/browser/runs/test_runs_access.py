@@ -63,8 +63,9 @@ def at(workshop, browse: Callable[..., Page]):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_for_everybody_and_fits_a_narrow_screen(at, scene, violations, path):
-    page = at(path.format(**scene))
+def test_a_page_is_for_everybody_and_fits_a_narrow_screen(look, workshop, scene, violations, path):
+    page = look(base_url=workshop.address)
+    page.goto(path.format(**scene))
     assert violations(page, both_schemes=path in COLOURFUL) == ""
     page.set_viewport_size({"width": 320, "height": 800})
     # Charts follow a frame later.
