@@ -254,6 +254,7 @@ def test_the_first_batch_of_sft_shows_what_is_learned(worker, rows):
     assert first_batch(worker, spec(rows, sft_recipe())).batch == batch
 
 
+@pytest.mark.full
 def test_the_first_batch_of_many_rows_is_drawn_from_all_of_them(worker, models, rows, tmp_path):
     sparing = WorkerProcess(
         tmp_path / "sparing", engine_module="app.engine", models_dir=str(models), first_batch_rows=40

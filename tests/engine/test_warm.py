@@ -71,6 +71,7 @@ def test_a_run_is_taken_over_and_when_its_process_is_killed_it_is_started_again(
     assert worker.until_over(run_id).state.value == "cancelled"
 
 
+@pytest.mark.full
 def test_one_that_was_killed_while_it_waited_is_replaced_and_all_go_with_their_worker(worker):
     first = ready(worker)
     first.kill()
