@@ -13,7 +13,7 @@ help: ## List the targets
 up: .venv/installed ## Set everything up and serve web and worker on this machine
 	@$(BIN)/tuning-fork up
 
-test: .venv/installed-dev chromium ## Set everything up and run the tests (under 15 minutes on 2 cores)
+test: .venv/installed-dev chromium ## Set everything up and run the tests (about 15 minutes on 2 cores)
 	@$(BIN)/python tests/side_by_side.py $(BIN)/pytest $(QUICK)
 
 test-all: .venv/installed-dev chromium ## Also the full-length training stories and the kill tests (about an hour)

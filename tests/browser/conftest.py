@@ -16,6 +16,10 @@ from tests.browser.served import PATIENCE_SECONDS, serving
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 COLOUR_RULES = ("color-contrast", "link-in-text-block")
 
+TELLS_WHAT_POLICY_REFUSED = (
+    "addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective))"
+)
+
 Browse = Callable[..., Page]
 
 
@@ -77,12 +81,13 @@ def look(
     windows, complaints = _shared
 
     def show(width: int = 1280, color_scheme: str = "light", base_url: str = site) -> Page:
-        if base_url not in windows:
-            windows[base_url] = _window(chromium, complaints, base_url=base_url)
-            windows[base_url].add_init_script(TELLS_WHAT_POLICY_REFUSED)
-        windows[base_url].set_viewport_size({"width": width, "height": 800})
-        windows[base_url].emulate_media(color_scheme=color_scheme)
-        return windows[base_url]
+        window = windows.get(base_url)
+        if window is None:
+            window = windows[base_url] = _window(chromium, complaints, base_url=base_url)
+            window.add_init_script(TELLS_WHAT_POLICY_REFUSED)
+        window.set_viewport_size({"width": width, "height": 720})
+        window.emulate_media(color_scheme=color_scheme)
+        return window
 
     yield show
     for window in windows.values():
@@ -90,11 +95,6 @@ def look(
     wrong = list(complaints)
     complaints.clear()
     assert wrong == []
-
-
-TELLS_WHAT_POLICY_REFUSED = (
-    "addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective))"
-)
 
 
 def _window(chromium: Browser, complaints: list[str], **options: Any) -> Page:
