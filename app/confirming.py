@@ -12,7 +12,7 @@ from app.advisor.advice import METHODS, Basis, Estimate, Recommendation, Trainin
 from app.advisor.rungs import RUNGS
 from app.database import Database
 from app.graders.comparison import mean_score, paired
-from app.graders.grading import reward_model_runs
+from app.graders.parts import reward_model_runs
 from app.models import Confirmation, Milestone, Proposal, Report, Run
 from app.outcome import (
     Cost,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.advisor.advice import Recommendation
 from app.errors import Conflict, InvalidInput, Problem, RateLimited
-from app.graders.grading import reward_model_runs
+from app.graders.parts import reward_model_runs
 from app.models import Assessment, Dataset, Milestone, Removal, Run
 from app.outcome import is_as_advised
 from app.protocol import OVER, RewardModelGrader, RunSpec, RunState, problems_with_advanced

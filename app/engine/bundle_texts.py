@@ -124,7 +124,7 @@ from pydantic import TypeAdapter  # noqa: E402
 
 from app.engine.reward_models import RewardModels  # noqa: E402
 from app.graders.bench import Answer, Bench, Resources  # noqa: E402
-from app.graders.grading import parts  # noqa: E402
+from app.graders.parts import parts  # noqa: E402
 from app.protocol import Grader, JudgeEndpoint, RewardModelGrader, SandboxLimits  # noqa: E402
 
 SPEC = TypeAdapter(Grader).validate_json((HERE / "grader.json").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from app.engine.reporting import Run
 from app.engine.weight_files import parameters, trouble_with_weights
 from app.graders.attacks import attack_answers, attack_report
 from app.graders.grading import check as check_grader
-from app.graders.grading import reward_model_runs
+from app.graders.parts import reward_model_runs
 from app.protocol import (
     AttackReport,
     Check,

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.datasets.formats import Row
 from app.engine.reporting import Run
-from app.graders.grading import asks_judge
+from app.graders.parts import asks_judge
 from app.protocol import (
     AdapterTuning,
     Evaluation,

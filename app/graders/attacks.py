@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.graders.answer import Answer
-from app.graders.grading import asks_judge, item_fields, parts
+from app.graders.grading import item_fields
+from app.graders.parts import asks_judge, parts
 from app.graders.template import names
 from app.protocol import (
     Attack,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from app.errors import TuningForkError
 from app.graders.answer import Answer
-from app.graders.grading import inner
+from app.graders.parts import inner
 from app.graders.template import NothingToFill, fill
 from app.protocol import Grader, JsonSchema, Math, Multi, Outcome, Regex, Score, SelfCorrection, Sql
 from app.strict_json import strict_loads

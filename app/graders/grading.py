@@ -1,9 +1,8 @@
 """Grades one answer, and says what is wrong with a grader before it grades any."""
 
 import keyword
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from uuid import UUID
 
 from app.errors import Problem
 from app.graders.answer import Answer
@@ -11,6 +10,7 @@ from app.graders.expression import FUNCTIONS, BadExpression, Expression
 from app.graders.json_schema import BadSchema, check_schema, grade_json
 from app.graders.length import grade_length
 from app.graders.outcomes import CannotGrade
+from app.graders.parts import inner, parts
 from app.graders.patterns import BadPattern, compiled
 from app.graders.regex import grade_regex
 from app.graders.string_check import grade_string
@@ -24,9 +24,7 @@ from app.protocol import (
     Outcome,
     Python,
     Regex,
-    RewardModelGrader,
     ScoreModel,
-    SelfCorrection,
     Sql,
     StringCheck,
     TextSimilarity,
@@ -68,32 +66,6 @@ def item_fields(grader: Grader) -> frozenset[str]:
     texts = (text for part in parts(grader) for text in _templates(part).values())
     known = (name.split(".") for text in texts for name in names(text))
     return frozenset(found[1] for found in known if found[0] == "item" and len(found) > 1)
-
-
-def inner(grader: Grader) -> dict[str, Grader]:
-    """The graders directly inside this one, by their place in it."""
-    if isinstance(grader, Multi):
-        return {f"graders.{name}": each for name, each in grader.graders.items()}
-    if isinstance(grader, SelfCorrection):
-        return {"draft": grader.draft, "final": grader.final}
-    return {}
-
-
-def parts(grader: Grader) -> Iterator[Grader]:
-    """The grader itself and every grader inside it."""
-    yield grader
-    for each in inner(grader).values():
-        yield from parts(each)
-
-
-def reward_model_runs(graders: Iterable[Grader]) -> list[UUID]:
-    """The runs whose reward models these ask, each once."""
-    asked = (part for grader in graders for part in parts(grader))
-    return list(dict.fromkeys(part.run for part in asked if isinstance(part, RewardModelGrader)))
-
-
-def asks_judge(grader: Grader) -> bool:
-    return any(isinstance(part, ScoreModel) for part in parts(grader))
 
 
 def _all_problems(grader: Grader, where: str) -> Iterator[Problem]:

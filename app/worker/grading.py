@@ -1,7 +1,7 @@
 """What the worker's settings let graders use, here and in engines."""
 
 from app.graders.bench import Bench, Resources
-from app.graders.grading import asks_judge
+from app.graders.parts import asks_judge
 from app.protocol import JudgeEndpoint, RunSpec, SandboxLimits
 from app.settings import WorkerSettings
 

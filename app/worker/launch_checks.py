@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from app.errors import InvalidInput, Problem
-from app.graders.grading import NO_JUDGE, asks_judge, check, item_fields
+from app.graders.grading import NO_JUDGE, check, item_fields
+from app.graders.parts import asks_judge
 from app.protocol import (
     DatasetKind,
     DatasetSummary,

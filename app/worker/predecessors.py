@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from app.graders.grading import reward_model_runs
+from app.graders.parts import reward_model_runs
 from app.protocol import DatasetRef, RunState
 from app.worker.dataset_store import DatasetStore
 from app.worker.followed_run import FollowedRun

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from app.errors import Conflict, InvalidInput, Problem
-from app.graders.grading import reward_model_runs
+from app.graders.parts import reward_model_runs
 from app.protocol import Limits, RunSpec, is_raised
 from app.worker.followed_run import FollowedRun
 

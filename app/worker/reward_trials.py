@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from app.errors import InvalidInput, NotFound, Problem, Unavailable
-from app.graders.grading import asks_judge, reward_model_runs
+from app.graders.parts import asks_judge, reward_model_runs
 from app.protocol import Grader, RewardModelGrader, RunState, Trial, TrialOrder, TrialReport, TrialResult
 from app.worker.grading import judge_of, sandbox_of
 from app.worker.launchers.local import environment

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import NotFound
-from app.graders.grading import reward_model_runs
+from app.graders.parts import reward_model_runs
 from app.protocol import RunSpec, RunState
 from app.run_dir import Accepted, Inputs, RunDir, create_run_dir
 from app.settings import WorkerSettings

@@ -6,7 +6,8 @@ import pytest
 
 from app.graders.answer import Answer
 from app.graders.bench import Bench, Resources
-from app.graders.grading import asks_judge, check, item_fields
+from app.graders.grading import check, item_fields
+from app.graders.parts import asks_judge
 from app.protocol import (
     Abstain,
     GraderError,
